@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/filemap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Open a regular file and tell its size. O_NONBLOCK: a named pipe must not hang the open. */
+static int open_regular(int *out, size_t *size, const char *path, struct error *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(err, errno, "could not open \"%s\"", path);
+    if (fstat(fd, &st) != 0) {
+        int saved = errno;
+        close(fd);
+        return error_errno(err, saved, "could not stat \"%s\"", path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return error_set(err, ERROR_FORMAT, "could not open \"%s\": not a regular file", path);
+    }
+    *out = fd;
+    *size = (size_t)st.st_size;
+    return 0;
+}
+
+int filemap_open(struct filemap *f, const char *path, struct error *err)
+{
+    int fd = -1;
+    size_t size = 0;
+    memset(f, 0, sizeof *f);
+    int rc = open_regular(&fd, &size, path, err);
+    if (rc)
+        return rc;
+    if (size) {
+        void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED) {
+            rc = error_errno(err, errno, "could not map %zu bytes of \"%s\"", size, path);
+        } else {
+            f->data = data;
+            f->size = size;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+void filemap_close(struct filemap *f)
+{
+    if (f->data)
+        munmap((void *)(uintptr_t)f->data, f->size);
+    memset(f, 0, sizeof *f);
+}
+
+static int read_all(int fd, char *data, size_t size, const char *path, struct error *err)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(fd, data + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, errno, "could not read \"%s\"", path);
+        if (n == 0)
+            return error_set(err, ERROR_IO, "could not read \"%s\": it ended after %zu of %zu bytes", path, done, size);
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int file_read_new(char **data, size_t *size, const char *path, size_t limit, struct error *err)
+{
+    int fd = -1;
+    *data = NULL;
+    int rc = open_regular(&fd, size, path, err);
+    if (rc)
+        return rc;
+    if (*size > limit) {
+        rc = error_set(err, ERROR_LIMIT, "could not read \"%s\": it has %zu bytes, the limit is %zu", path, *size, limit);
+    } else {
+        *data = malloc(*size + 1);
+        rc = *data ? read_all(fd, *data, *size, path, err) : error_memory(err, *size, path);
+    }
+    close(fd);
+    if (rc) {
+        free(*data);
+        *data = NULL;
+        return rc;
+    }
+    (*data)[*size] = '\0';
+    return 0;
+}
+
+static int write_all(int fd, const char *data, size_t size, const char *path, struct error *err)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, data + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, errno, "could not write \"%s\"", path);
+        done += (size_t)n;
+    }
+    return fsync(fd) == 0 ? 0 : error_errno(err, errno, "could not write \"%s\" to disk", path);
+}
+
+int file_write(const char *path, const void *data, size_t size, struct error *err)
+{
+    char beside[4096];
+    int n = snprintf(beside, sizeof beside, "%s.%ld.part", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof beside)
+        return error_set(err, ERROR_LIMIT, "could not write \"%s\": the path is too long", path);
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return error_errno(err, errno, "could not create \"%s\"", beside);
+    int rc = write_all(fd, data, size, path, err);
+    if (close(fd) != 0 && rc == 0)
+        rc = error_errno(err, errno, "could not write \"%s\"", path);
+    if (rc == 0 && rename(beside, path) != 0)
+        rc = error_errno(err, errno, "could not rename \"%s\" to \"%s\"", beside, path);
+    if (rc)
+        unlink(beside);
+    return rc;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool file_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}

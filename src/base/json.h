@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading JSON from foreign bytes with jansson, and asking it for typed members. */
+#ifndef WAZN_BASE_JSON_H
+#define WAZN_BASE_JSON_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Parse one document (strict grammar, duplicate keys refused, NUL escapes kept). The caller releases it with
+ * json_decref. `what` names it in errors. */
+int json_read_new(json_t **out, const char *data, size_t size, const char *what, struct error *err);
+
+/* Read and parse a file of at most `limit` bytes. */
+int json_read_file_new(json_t **out, const char *path, size_t limit, struct error *err);
+
+/* Member of an object, or `absent` where it is missing, null or of another type. Numbers convert where exact. */
+const char *json_text(const json_t *object, const char *key, const char *absent);
+bool json_flag(const json_t *object, const char *key, bool absent);
+long long json_whole(const json_t *object, const char *key, long long absent);
+double json_real_of(const json_t *object, const char *key, double absent);
+
+#endif

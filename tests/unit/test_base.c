@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support.h"
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/filemap.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "base/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void error_texts(void **state)
+{
+    (void)state;
+    struct error e = { 0 };
+    assert_int_equal(error_set(&e, ERROR_FORMAT, "bad \"%s\"", "a\033b"), ERROR_FORMAT);
+    assert_string_equal(e.text, "bad \"a\\x1bb\"");
+    error_in(&e, "could not open \"%s\"", "m");
+    assert_string_equal(e.text, "could not open \"m\": bad \"a\\x1bb\"");
+    assert_int_equal(error_exit_status(ERROR_FORMAT), 5);
+    assert_int_equal(error_exit_status(ERROR_CANCELLED), 130);
+    assert_int_equal(error_exit_status(-99), 1);
+    assert_int_equal(error_set(NULL, ERROR_IO, "x"), ERROR_IO);
+    char big[3000];
+    memset(big, 'y', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    error_in(&e, "%s", big);
+    assert_true(strlen(e.text) < ERROR_TEXT_SIZE);
+}
+
+struct laid_out {
+    float *a;
+    double *b;
+};
+
+static void lay_out(struct laid_out *l, struct arena *a, size_t n)
+{
+    l->a = arena_take(a, n, sizeof *l->a);
+    l->b = arena_take(a, 3, sizeof *l->b);
+}
+
+static void arena_measures_what_it_gives(void **state)
+{
+    (void)state;
+    struct arena a = { 0 };
+    struct laid_out l;
+    lay_out(&l, &a, 101);
+    assert_null(l.a);
+    assert_int_equal(a.used, 448 + 64);
+    assert_int_equal(arena_reserve(&a, NULL), 0);
+    lay_out(&l, &a, 101);
+    assert_int_equal(a.used, a.size);
+    assert_int_equal((uintptr_t)l.b % ARENA_ALIGN, 0);
+    assert_true(l.a[100] == 0.0f && l.b[2] == 0.0);
+    arena_release(&a);
+    struct error e = { 0 };
+    arena_take(&a, SIZE_MAX / 2, 3);
+    assert_int_equal(arena_reserve(&a, &e), ERROR_MEMORY);
+    arena_release(&a);
+}
+
+static void buffer_grows(void **state)
+{
+    (void)state;
+    struct buffer b = { 0 };
+    for (int i = 0; i < 1000; i++)
+        buffer_printf(&b, "%d,", i);
+    assert_int_equal(b.used, 10 * 2 + 90 * 3 + 900 * 4);
+    assert_int_equal(strlen(b.data), b.used);
+    assert_null(buffer_room(&b, SIZE_MAX / 2));
+    assert_int_equal(buffer_check(&b, "a test", NULL), ERROR_MEMORY);
+    buffer_clear(&b);
+    buffer_add_text(&b, "hello");
+    char *text = buffer_new_text(&b);
+    assert_string_equal(text, "hello");
+    free(text);
+    buffer_release(&b);
+}
+
+static void map_holds_many(void **state)
+{
+    (void)state;
+    enum { N = 5000 };
+    static char keys[N][16];
+    struct map m;
+    assert_int_equal(map_init(&m, 4, NULL), 0);
+    for (int i = 0; i < N; i++) {
+        int n = snprintf(keys[i], sizeof keys[i], "key %d", i);
+        assert_int_equal(map_put(&m, keys[i], (size_t)n, i, NULL), 0);
+    }
+    assert_int_equal(map_put(&m, "", 0, 77, NULL), 0);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(map_find(&m, keys[i], strlen(keys[i]), -1), i);
+    assert_int_equal(map_find(&m, "", 0, -1), 77);
+    assert_int_equal(map_find(&m, "key", 3, -1), -1);
+    assert_int_equal(m.used, N + 1);
+    map_release(&m);
+    assert_int_equal(map_find(&m, "key", 3, -1), -1);
+}
+
+static void files_are_written_whole(void **state)
+{
+    (void)state;
+    struct error e = { 0 };
+    struct filemap f;
+    char *data;
+    size_t size;
+    const char *folder = test_folder(), *path = test_join(folder, "file");
+    assert_int_equal(file_write(path, "abc", 3, &e), 0);
+    assert_int_equal(filemap_open(&f, path, &e), 0);
+    assert_memory_equal(f.data, "abc", 3);
+    filemap_close(&f);
+    assert_int_equal(file_read_new(&data, &size, path, 2, &e), ERROR_LIMIT);
+    assert_null(data);
+    assert_int_equal(file_read_new(&data, &size, path, 3, &e), 0);
+    assert_string_equal(data, "abc");
+    free(data);
+    assert_int_equal(filemap_open(&f, folder, &e), ERROR_FORMAT);
+    assert_int_equal(filemap_open(&f, test_join(folder, "none"), &e), ERROR_NOT_FOUND);
+    assert_int_equal(file_write(test_join(folder, "no/such"), "x", 1, &e), ERROR_NOT_FOUND);
+    assert_int_equal(file_write(folder, "x", 1, &e), ERROR_IO);
+    assert_false(file_exists(test_join(folder, "no")));
+    assert_true(file_is_folder(folder));
+}
+
+static void utf8_follows_the_rfc(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        int taken;
+        int32_t point;
+    } cases[] = {
+        { "A", 1, 'A' }, { "\xd9\x88", 2, 0x648 }, { "\xe2\x82\xac", 3, 0x20ac }, { "\xf0\x9f\x98\x80", 4, 0x1f600 },
+        { "\xc0\x80", 1, -1 }, { "\xed\xa0\x80", 1, -1 }, { "\xf4\x90\x80\x80", 1, -1 }, { "\xe2\x82", 2, -1 },
+        { "\xe2\x82z", 2, -1 }, { "\x80", 1, -1 }, { "\xff", 1, -1 }, { "\xf0\x9f\x98", 3, -1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t point;
+        assert_int_equal(utf8_decode(cases[i].bytes, strlen(cases[i].bytes), &point), cases[i].taken);
+        assert_int_equal(point, cases[i].point);
+    }
+    assert_int_equal(utf8_valid_prefix("ab\xd9\x88\xd9", 5), 4);
+    assert_int_equal(utf8_incomplete_tail("ab\xd9", 3), 1);
+    assert_int_equal(utf8_incomplete_tail("\xf0\x9f\x98", 3), 3);
+    assert_int_equal(utf8_incomplete_tail("\xe2\x82\xac", 3), 0);
+    assert_int_equal(utf8_incomplete_tail("ab\xff", 3), 0);
+}
+
+static void random_is_reproducible(void **state)
+{
+    (void)state;
+    struct random a, b;
+    double sum = 0, squares = 0;
+    random_seed(&a, 42);
+    random_seed(&b, 42);
+    for (int i = 0; i < 10000; i++) {
+        double x = random_normal(&a);
+        assert_true(x == random_normal(&b));
+        sum += x;
+        squares += x * x;
+        assert_true(random_below(&a, 7) < 7 && random_below(&b, 7) < 7);
+    }
+    assert_true(sum / 10000 > -0.05 && sum / 10000 < 0.05);
+    assert_true(squares / 10000 > 0.95 && squares / 10000 < 1.05);
+}
+
+static void json_is_strict(void **state)
+{
+    (void)state;
+    struct error e = { 0 };
+    json_t *j;
+    const char *good = "{\"a\": 1.0, \"b\": null, \"c\": \"x\", \"d\": true}";
+    assert_int_equal(json_read_new(&j, good, strlen(good), "a test", &e), 0);
+    assert_int_equal(json_whole(j, "a", -1), 1);
+    assert_int_equal(json_whole(j, "b", -1), -1);
+    assert_string_equal(json_text(j, "c", ""), "x");
+    assert_true(json_flag(j, "d", false));
+    json_decref(j);
+    const char *twice = "{\"a\": 1, \"a\": 2}";
+    assert_int_equal(json_read_new(&j, twice, strlen(twice), "a test", &e), ERROR_FORMAT);
+    assert_non_null(strstr(e.text, "a test"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_texts),
+        cmocka_unit_test(arena_measures_what_it_gives),
+        cmocka_unit_test(buffer_grows),
+        cmocka_unit_test(map_holds_many),
+        cmocka_unit_test(files_are_written_whole),
+        cmocka_unit_test(utf8_follows_the_rfc),
+        cmocka_unit_test(random_is_reproducible),
+        cmocka_unit_test(json_is_strict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
