@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 /* Path of a file of the data collection (environment variable WAZN_DATA), or NULL after printing a clear line where the
- * collection is absent: then call skip(). Valid until the next call of 8. A file missing from a present collection fails. */
+ * collection is absent: then call skip(). Valid until the next call of 8. A file missing from a present collection
+ * fails. */
 const char *test_data(const char *relative);
 
 /* Path inside the repository; valid until the next call of 8. */

@@ -20,8 +20,9 @@ struct value {
     int width;
 };
 
-/* Keys and values of one layer of one sequence, after rope, encoded. Position p lives in slot p % capacity; a layer that
- * sees only a window keeps window + flow tokens slots, so a pass never overwrites what its own tokens still need. */
+/* Keys and values of one layer of one sequence, after rope, encoded. Position p lives in slot p % capacity; a layer
+ * that sees only a window keeps window + flow tokens slots, so a pass never overwrites what its own tokens still
+ * need. */
 struct kv_layer {
     const struct format *format; /* f32, f16, bf16, q8_0 */
     int capacity;                /* slots */
@@ -88,7 +89,7 @@ struct attention_shape {
     int heads, kv_heads, head_dim;
     float scale, softcap;       /* softcap c: s = c tanh(s / c); 0: none */
     int window;                 /* visible positions, self included; 0: all */
-    const struct weight *sinks; /* (1, heads) one logit a head that only adds to the denominator; may be absent or NULL */
+    const struct weight *sinks; /* (1, heads): a logit a head, only in the denominator; may be absent or NULL */
 };
 /* Encode k and v (tokens, kv_heads * head_dim) into the caches of their spans. */
 void kv_store(struct flow *f, const struct value *k, const struct value *v, const struct attention_shape *shape);
@@ -111,8 +112,8 @@ struct moe_weights {
     const struct weight *gate, *up, *down;          /* experts[e]: (ffn, dim), (ffn, dim), (dim, ffn) */
     const struct weight *gate_bias, *up_bias, *down_bias; /* tensor (experts, ffn | dim), may be absent */
 };
-/* y = sum over a token's chosen experts of weight * down(act(gate x) * up x). Highest logits first, lower index on ties;
- * experts are summed in rising index. Tokens are grouped by expert: each expert's rows are read once a pass. */
+/* y = sum over a token's chosen experts of weight * down(act(gate x) * up x). Highest logits first, lower index on
+ * ties; experts are summed in rising index. Tokens are grouped by expert: each expert's rows are read once a pass. */
 void moe(struct flow *f, struct value *y, const struct value *x, const struct moe_weights *w,
     const struct moe_shape *shape);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growing run of bytes. Out of memory is remembered, not reported at each step: add freely, ask buffer_failed once. */
+/* A growing run of bytes. Out of memory is remembered, not reported at each step: add freely, ask buffer_check
+ * once. */
 #ifndef WAZN_BASE_BUFFER_H
 #define WAZN_BASE_BUFFER_H
 

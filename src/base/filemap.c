@@ -83,7 +83,8 @@ int file_read_new(char **data, size_t *size, const char *path, size_t limit, str
     if (rc)
         return rc;
     if (*size > limit) {
-        rc = error_set(err, ERROR_LIMIT, "could not read \"%s\": it has %zu bytes, the limit is %zu", path, *size, limit);
+        rc = error_set(err, ERROR_LIMIT, "could not read \"%s\": it has %zu bytes, the limit is %zu", path, *size,
+            limit);
     } else {
         *data = malloc(*size + 1);
         rc = *data ? read_all(fd, *data, *size, path, err) : error_memory(err, *size, path);

@@ -30,8 +30,8 @@ enum source_kind { SOURCE_SAFETENSORS, SOURCE_GGUF, SOURCE_LLAMA2C };
 struct source;
 struct gguf;
 
-/* Open what a person names with -m: a folder, a .gguf, .safetensors or .bin file, or a repository name ("org/name") found
- * in the local Hugging Face cache (hf_cache: its hub folder, or NULL for none). */
+/* Open what a person names with -m: a folder, a .gguf, .safetensors or .bin file, or a repository name ("org/name")
+ * found in the local Hugging Face cache (hf_cache: its hub folder, or NULL for none). */
 int source_open(struct source **out, const char *name, const char *hf_cache, const struct log *log, struct error *err);
 void source_close(struct source *s);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every operation on rows (one thread), and the fastest version this CPU can run. One file per operation: the formula in
- * a comment, a C version right for every size, then SIMD versions marked with a target attribute. Versions are data; the
- * test in tests/kernel runs every one against the last. */
+/* Every operation on rows (one thread), and the fastest version this CPU can run. One file per operation: the formula
+ * in a comment, a C version right for every size, then SIMD versions marked with a target attribute. Versions are
+ * data; the test in tests/kernel runs every one against the last. */
 #ifndef WAZN_KERNEL_KERNEL_H
 #define WAZN_KERNEL_KERNEL_H
 

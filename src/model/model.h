@@ -13,8 +13,8 @@
 struct model;
 struct source;
 
-/* Read the description, bind every weight to its place in the mapped files, check shapes, and that nothing is left over.
- * The source must outlive the model. */
+/* Read the description, bind every weight to its place in the mapped files, check shapes, and that nothing is left
+ * over. The source must outlive the model. */
 int model_open(struct model **out, const struct source *s, const struct log *log, struct error *err);
 void model_close(struct model *m);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass through the model over a flat list of tokens: a prompt, one more token, forty chats at once are the same call. */
+/* One pass through the model over a flat list of tokens: a prompt, one more token, forty chats at once are the same
+ * call. */
 #ifndef WAZN_MODEL_PASS_H
 #define WAZN_MODEL_PASS_H
 

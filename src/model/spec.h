@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model as data: every number a block needs. Filled by an architecture file from the config, checked, then constant. */
+/* A model as data: every number a block needs. Filled by an architecture file from the config, checked, then
+ * constant. */
 #ifndef WAZN_MODEL_SPEC_H
 #define WAZN_MODEL_SPEC_H
 

@@ -24,8 +24,8 @@ enum format_id {
  * n: values in a row, a multiple of the block. y_stride: floats.
  * The arithmetic of one output (its order, its roundings) does not depend on rows, count, r or c: a token's result must
  * not depend on what shares the batch, nor on how rows are dealt to threads. Nothing outside the inputs is read. */
-typedef void dots_fn(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x, size_t x_stride,
-    int count, int n);
+typedef void dots_fn(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x,
+    size_t x_stride, int count, int n);
 
 struct dots_version {
     const char *name; /* "avx512_vnni" */

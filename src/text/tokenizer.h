@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes to tokens and back, one interface over every kind of vocabulary: byte-level BPE (tokenizer.json, vocab.json with
- * merges.txt, tiktoken ranks, tekken.json, GGUF "gpt2") and SentencePiece BPE and unigram (tokenizer.model,
+/* Bytes to tokens and back, one interface over every kind of vocabulary: byte-level BPE (tokenizer.json, vocab.json
+ * with merges.txt, tiktoken ranks, tekken.json, GGUF "gpt2") and SentencePiece BPE and unigram (tokenizer.model,
  * tokenizer.json, GGUF "llama", "t5"). A tokenizer is read-only after opening and may be shared by threads. */
 #ifndef WAZN_TEXT_TOKENIZER_H
 #define WAZN_TEXT_TOKENIZER_H
