@@ -2,9 +2,9 @@
 /* wazn: run open-weight language models. The public interface of libwazn.
  *
  * A model is opened once and shared; a session is one conversation or text with its own memory of what it has read.
- * Functions return 0 or a negative enum wazn_error_code and, where they take one, fill a struct wazn_error. Nothing here
- * prints, exits or reads the environment. A session is used by one thread at a time; sessions of one model may run in
- * different threads.
+ * Functions return 0 or a negative enum wazn_error_code and, where they take one, fill a struct wazn_error. Nothing
+ * here prints, exits or reads the environment. A session is used by one thread at a time; sessions of one model may
+ * run in different threads.
  *
  *     struct wazn_error err;
  *     struct wazn_model *model;
@@ -67,7 +67,8 @@ struct wazn_session_options {
     uint64_t seed;         /* the same seed gives the same text */
 };
 
-/* Called with each piece of text (whole UTF-8 characters, not 0-terminated). Return 0 to go on, else generation stops. */
+/* Called with each piece of text (whole UTF-8 characters, not 0-terminated). Return 0 to go on, else generation
+ * stops. */
 typedef int wazn_token_callback(void *context, const char *text, size_t length);
 
 /* Open a Hugging Face folder, a .gguf or .safetensors file or a cached repository name. options may be NULL.
@@ -85,14 +86,14 @@ WAZN_API int wazn_session_open(struct wazn_session **out, const struct wazn_mode
     const struct wazn_session_options *options, struct wazn_error *err);
 WAZN_API void wazn_session_close(struct wazn_session *session);
 
-/* Continue `prompt` as plain text (no chat format; BOS in front where the model wants it) from an empty session, reusing
- * what the last call has in common with this one. Each piece of generated text goes to the callback.
+/* Continue `prompt` as plain text (no chat format; BOS in front where the model wants it) from an empty session,
+ * reusing what the last call has in common with this one. Each piece of generated text goes to the callback.
  * WAZN_ERROR_LIMIT where the context is full, WAZN_ERROR_CANCELLED where the callback stopped it. */
 WAZN_API int wazn_session_generate(struct wazn_session *session, const char *prompt, wazn_token_callback *callback,
     void *context, struct wazn_error *err);
 
-/* One turn of a chat: adds the user's message, generates the answer, remembers both. Special tokens spelled in `message`
- * are plain text. WAZN_ERROR_UNSUPPORTED where the model's chat format is unknown. */
+/* One turn of a chat: adds the user's message, generates the answer, remembers both. Special tokens spelled in
+ * `message` are plain text. WAZN_ERROR_UNSUPPORTED where the model's chat format is unknown. */
 WAZN_API int wazn_session_chat(struct wazn_session *session, const char *message, wazn_token_callback *callback,
     void *context, struct wazn_error *err);
 
