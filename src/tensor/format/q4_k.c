@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Blocks of 256 in 8 sub-blocks with 6-bit scale and minimum, 4 bits a value. Sub-blocks 2 c and 2 c + 1 are the low
+ * and the high nibbles of q[32 c ...]. */
+#include "tensor/block.h"
+#include "tensor/format.h"
+#include "tensor/half.h"
+
+static void decode(float *out, const void *in, int64_t n)
+{
+    const struct q4_k_block *b = in;
+    for (float *y = out; y < out + n; y += 256, b++) {
+        float d = f32_from_f16(u16_read(b->d)), m = f32_from_f16(u16_read(b->m));
+        uint8_t scales[8], mins[8];
+        k_scales8_unpack(scales, mins, b->scales);
+        for (int s = 0; s < 8; s++) {
+            float scale = d * (float)scales[s], minimum = m * (float)mins[s];
+            const uint8_t *q = b->q + s / 2 * 32;
+            int shift = s % 2 * 4;
+            for (int i = 0; i < 32; i++)
+                y[32 * s + i] = scale * (float)(q[i] >> shift & 15) - minimum;
+        }
+    }
+}
+
+const struct format format_q4_k = {
+    .name = "q4_k",
+    .id = FORMAT_q4_k,
+    .block = 256,
+    .block_bytes = sizeof(struct q4_k_block),
+    .encode = NULL,
+    .decode = decode,
+    .pair = FORMAT_q8_k,
+    .dots = NULL,
+};

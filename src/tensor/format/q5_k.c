@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* As q4_k with 5 bits a value: bit s of high[l] is the fifth of value l of sub-block s. */
+#include "tensor/block.h"
+#include "tensor/format.h"
+#include "tensor/half.h"
+
+static void decode(float *out, const void *in, int64_t n)
+{
+    const struct q5_k_block *b = in;
+    for (float *y = out; y < out + n; y += 256, b++) {
+        float d = f32_from_f16(u16_read(b->d)), m = f32_from_f16(u16_read(b->m));
+        uint8_t scales[8], mins[8];
+        k_scales8_unpack(scales, mins, b->scales);
+        for (int s = 0; s < 8; s++) {
+            float scale = d * (float)scales[s], minimum = m * (float)mins[s];
+            const uint8_t *q = b->q + s / 2 * 32;
+            int shift = s % 2 * 4;
+            for (int i = 0; i < 32; i++)
+                y[32 * s + i] = scale * (float)((q[i] >> shift & 15) | (b->high[i] >> s & 1) << 4) - minimum;
+        }
+    }
+}
+
+const struct format format_q5_k = {
+    .name = "q5_k",
+    .id = FORMAT_q5_k,
+    .block = 256,
+    .block_bytes = sizeof(struct q5_k_block),
+    .encode = NULL,
+    .decode = decode,
+    .pair = FORMAT_q8_k,
+    .dots = NULL,
+};

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every storage format: bit-exact with the reference decoders and encoders, defined for hostile bytes and floats. */
+#include "support.h"
+
+#include "base/json.h"
+#include "base/random.h"
+#include "tensor/block.h"
+#include "tensor/format.h"
+#include "tensor/half.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUARD 64
+
+/* Memory of exactly `size` bytes, aligned for any block, with guard bytes on both sides. */
+static unsigned char *guarded_new(size_t size)
+{
+    unsigned char *base = NULL;
+    assert_int_equal(posix_memalign((void **)&base, 64, size + 2 * GUARD), 0);
+    memset(base, 0xa5, size + 2 * GUARD);
+    return base + GUARD;
+}
+
+static void guarded_free(unsigned char *bytes, size_t size)
+{
+    for (int i = 0; i < GUARD; i++) {
+        assert_int_equal(bytes[-1 - i], 0xa5);
+        assert_int_equal(bytes[size + (size_t)i], 0xa5);
+    }
+    free(bytes - GUARD);
+}
+
+static void fill_random(unsigned char *bytes, size_t n, struct random *r)
+{
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (unsigned char)random_next(r);
+}
+
+/* Hexadecimal text to bytes; the caller frees. */
+static unsigned char *unhex_new(const char *text, size_t *size)
+{
+    *size = strlen(text) / 2;
+    unsigned char *bytes = malloc(*size);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < *size; i++) {
+        char pair[3] = { text[2 * i], text[2 * i + 1], 0 };
+        bytes[i] = (unsigned char)strtoul(pair, NULL, 16);
+    }
+    return bytes;
+}
+
+/* Eight digits a float, most significant first; the caller frees. */
+static float *floats_new(const char *text, size_t *n)
+{
+    *n = strlen(text) / 8;
+    float *x = malloc(*n * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < *n; i++) {
+        char word[9] = { 0 };
+        memcpy(word, text + 8 * i, 8);
+        x[i] = f32_from_bits((uint32_t)strtoul(word, NULL, 16));
+    }
+    return x;
+}
+
+static json_t *golden_new(void)
+{
+    json_t *golden = NULL;
+    assert_int_equal(json_read_file_new(&golden, test_repo("tests/golden/data/formats.json"), 1 << 20, NULL), 0);
+    return golden;
+}
+
+static const struct format *golden_case(const json_t *entry, unsigned char **bytes, size_t *size, float **x, size_t *n)
+{
+    const struct format *f = format_find(json_text(entry, "format", ""));
+    assert_non_null(f);
+    *bytes = unhex_new(json_text(entry, "bytes", ""), size);
+    *x = floats_new(json_text(entry, "values", ""), n);
+    assert_true(*n > 0 && *n % (size_t)f->block == 0);
+    assert_int_equal(*size, format_row_bytes(f, (int64_t)*n));
+    return f;
+}
+
+static void same_floats(const char *what, const float *got, const float *expected, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t g = bits_from_f32(got[i]), e = bits_from_f32(expected[i]);
+        if (g != e && !(isnan(got[i]) && isnan(expected[i])))
+            fail_msg("%s: value %zu is %.9g (%08x), expected %.9g (%08x)", what, i, got[i], g, expected[i], e);
+    }
+}
+
+static void decode_is_exact(void **state)
+{
+    (void)state;
+    json_t *golden = golden_new(), *entry;
+    size_t index, seen = 0;
+    json_array_foreach(json_object_get(golden, "decode"), index, entry)
+    {
+        unsigned char *bytes;
+        float *expected;
+        size_t size, n;
+        const struct format *f = golden_case(entry, &bytes, &size, &expected, &n);
+        float *got = malloc(n * sizeof *got);
+        unsigned char *odd = malloc(size + 1); /* blocks of files start anywhere */
+        assert_true(got && odd);
+        memcpy(odd + 1, bytes, size);
+        f->decode(got, odd + 1, (int64_t)n);
+        same_floats(f->name, got, expected, n);
+        free(odd);
+        free(got);
+        free(bytes);
+        free(expected);
+        seen |= (size_t)1 << f->id;
+    }
+    json_decref(golden);
+    assert_int_equal(seen, ((size_t)1 << FORMAT_q8_1) - 1); /* every format that files hold */
+}
+
+static void encode_is_exact(void **state)
+{
+    (void)state;
+    json_t *golden = golden_new(), *entry;
+    size_t index, seen = 0;
+    json_array_foreach(json_object_get(golden, "encode"), index, entry)
+    {
+        unsigned char *expected;
+        float *x;
+        size_t size, n;
+        const struct format *f = golden_case(entry, &expected, &size, &x, &n);
+        unsigned char *got = malloc(size);
+        assert_non_null(got);
+        f->encode(got, x, NULL, (int64_t)n);
+        for (size_t i = 0; i < size; i++)
+            if (got[i] != expected[i])
+                fail_msg("%s: byte %zu of block %zu is %02x, expected %02x", f->name, i % (size_t)f->block_bytes,
+                    i / (size_t)f->block_bytes, got[i], expected[i]);
+        free(got);
+        free(expected);
+        free(x);
+        seen++;
+    }
+    json_decref(golden);
+    assert_int_equal(seen, 9);
+}
+
+static void names_and_pairs(void **state)
+{
+    (void)state;
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        const struct format *f = formats[i];
+        assert_int_equal(f->id, i);
+        assert_ptr_equal(format_find(f->name), f);
+        assert_true(f->block > 0 && f->block_bytes > 0);
+        assert_in_range(f->pair, 0, FORMAT_COUNT - 1);
+        assert_non_null(f->decode);
+        assert_non_null(formats[f->pair]->encode);
+        assert_int_equal(f->block % formats[f->pair]->block, 0);
+    }
+    assert_ptr_equal(format_find("Q4_K"), &format_q4_k);
+    assert_null(format_find("q4"));
+    assert_null(format_find(""));
+    assert_int_equal(format_row_bytes(&format_q6_k, 512), 420);
+}
+
+static void random_bytes_decode(void **state)
+{
+    (void)state;
+    struct random r;
+    random_seed(&r, 7);
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        const struct format *f = formats[i];
+        for (int blocks = 1; blocks <= 301; blocks += 100) {
+            int64_t n = (int64_t)blocks * f->block;
+            size_t in_size = format_row_bytes(f, n), out_size = (size_t)n * sizeof(float);
+            unsigned char *in = guarded_new(in_size), *out = guarded_new(out_size);
+            fill_random(in, in_size, &r);
+            f->decode((float *)(void *)out, in, n);
+            guarded_free(in, in_size);
+            guarded_free(out, out_size);
+        }
+    }
+}
+
+/* What an encoder may meet beside ordinary numbers. */
+static float strange(struct random *r)
+{
+    static const float odd[] = { 0.0f, -0.0f, NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, FLT_MIN, 1e-45f, -1e-40f, 65504.0f,
+        65536.0f, 1e20f, -1e-20f, 0.49999997f, 1.0f };
+    return odd[random_below(r, sizeof odd / sizeof *odd)];
+}
+
+static void strange_values_encode(void **state)
+{
+    (void)state;
+    struct random r;
+    random_seed(&r, 8);
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        const struct format *f = formats[i];
+        for (int round = 0; f->encode && round < 64; round++) {
+            int64_t n = (int64_t)(1 + round % 5) * f->block;
+            size_t in_size = (size_t)n * sizeof(float), out_size = format_row_bytes(f, n);
+            unsigned char *in = guarded_new(in_size), *out = guarded_new(out_size);
+            unsigned char *weights = guarded_new(in_size);
+            float *x = (float *)(void *)in, *w = (float *)(void *)weights;
+            for (int64_t k = 0; k < n; k++) {
+                x[k] = random_below(&r, 64) < (uint32_t)round ? strange(&r) : (float)random_normal(&r);
+                w[k] = random_below(&r, 64) < (uint32_t)round ? strange(&r) : (float)random_unit(&r);
+            }
+            f->encode(out, x, round % 2 ? w : NULL, n);
+            f->decode(x, out, n);
+            guarded_free(weights, in_size);
+            guarded_free(in, in_size);
+            guarded_free(out, out_size);
+        }
+    }
+}
+
+static void constant_blocks(void **state)
+{
+    (void)state;
+    static const float values[] = { 0.0f, 1.0f, -1.0f, 0.0078125f };
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        const struct format *f = formats[i];
+        for (size_t v = 0; f->encode && v < sizeof values / sizeof *values; v++) {
+            float x[3 * 256], y[3 * 256];
+            unsigned char *bytes = guarded_new(format_row_bytes(f, 3 * f->block));
+            for (int k = 0; k < 3 * f->block; k++)
+                x[k] = values[v];
+            f->encode(bytes, x, NULL, 3 * f->block);
+            f->decode(y, bytes, 3 * f->block);
+            for (int k = 0; k < 3 * f->block; k++)
+                if (!(fabsf(y[k] - x[k]) <= 0.002f * fabsf(x[k]))) /* a binary16 scale and one product */
+                    fail_msg("%s: %.9g comes back as %.9g", f->name, x[k], y[k]);
+            guarded_free(bytes, format_row_bytes(f, 3 * f->block));
+        }
+    }
+}
+
+/* Independent of half.h: by definition of the format. */
+static double f16_value(unsigned h)
+{
+    int exponent = h >> 10 & 31;
+    double fraction = h & 1023;
+    double magnitude = exponent ? ldexp(1024.0 + fraction, exponent - 25) : ldexp(fraction, -24);
+    return h & 0x8000 ? -magnitude : magnitude;
+}
+
+static void f16_every_value(void **state)
+{
+    (void)state;
+    for (unsigned h = 0; h < 0x10000; h++) {
+        float x = f32_from_f16((uint16_t)h);
+        unsigned rest = h & 0x7fff;
+        if (rest > 0x7c00) {
+            assert_true(isnan(x) && isnan(f32_from_f16(f16_from_f32(x))));
+            continue;
+        }
+        if (rest == 0x7c00)
+            assert_true(isinf(x) && (x < 0) == (h >> 15));
+        else
+            assert_true((double)x == f16_value(h));
+        assert_int_equal(f16_from_f32(x), h);
+        if (rest >= 0x7bff)
+            continue;
+        /* halfway to the next: to even; one float beside it: to the nearer */
+        float half = (float)((f16_value(h) + f16_value(h + 1)) / 2);
+        float away = h & 0x8000 ? -INFINITY : INFINITY;
+        assert_int_equal(f16_from_f32(half), h + (h & 1));
+        assert_int_equal(f16_from_f32(nextafterf(half, 0.0f)), h);
+        assert_int_equal(f16_from_f32(nextafterf(half, away)), h + 1);
+    }
+    assert_int_equal(f16_from_f32(65519.996f), 0x7bff);
+    assert_int_equal(f16_from_f32(65520.0f), 0x7c00);
+    assert_int_equal(f16_from_f32(-FLT_MAX), 0xfc00);
+    assert_int_equal(f16_from_f32(0x1p-25f), 0);
+    assert_int_equal(f16_from_f32(nextafterf(0x1p-25f, 1.0f)), 1);
+    assert_int_equal(f16_from_f32(-1e-45f), 0x8000);
+}
+
+static void bf16_every_value(void **state)
+{
+    (void)state;
+    for (unsigned h = 0; h < 0x10000; h++) {
+        float x = f32_from_bf16((uint16_t)h);
+        assert_int_equal(bits_from_f32(x), h << 16);
+        if (isnan(x)) {
+            assert_int_equal(bf16_from_f32(x), h | 64);
+            continue;
+        }
+        assert_int_equal(bf16_from_f32(x), h);
+        if (isinf(x))
+            continue;
+        assert_int_equal(bf16_from_f32(f32_from_bits(h << 16 | 0x7fff)), h);
+        assert_int_equal(bf16_from_f32(f32_from_bits(h << 16 | 0x8000)), h + (h & 1));
+        assert_int_equal(bf16_from_f32(f32_from_bits(h << 16 | 0x8001)), h + 1);
+    }
+    assert_true(isnan(f32_from_bf16(bf16_from_f32(f32_from_bits(0x7f800001)))));
+}
+
+static void e4m3_every_value(void **state)
+{
+    (void)state;
+    for (unsigned e = 0; e < 256; e++) {
+        float x = f32_from_e4m3((uint8_t)e);
+        assert_int_equal(e4m3_from_f32(x), e);
+        if ((e & 0x7f) >= 0x7e)
+            continue;
+        float half = (x + f32_from_e4m3((uint8_t)(e + 1))) / 2; /* exact */
+        float away = e & 0x80 ? -INFINITY : INFINITY;
+        assert_int_equal(e4m3_from_f32(half), e + (e & 1));
+        assert_int_equal(e4m3_from_f32(nextafterf(half, 0.0f)), e);
+        assert_int_equal(e4m3_from_f32(nextafterf(half, away)), e + 1);
+    }
+    assert_int_equal(e4m3_from_f32(1e9f), 0x7e);
+    assert_int_equal(e4m3_from_f32(-INFINITY), 0xfe);
+    assert_int_equal(e4m3_from_f32(NAN) & 0x7f, 0x7f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_and_pairs),
+        cmocka_unit_test(decode_is_exact),
+        cmocka_unit_test(encode_is_exact),
+        cmocka_unit_test(random_bytes_decode),
+        cmocka_unit_test(strange_values_encode),
+        cmocka_unit_test(constant_blocks),
+        cmocka_unit_test(f16_every_value),
+        cmocka_unit_test(bf16_every_value),
+        cmocka_unit_test(e4m3_every_value),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
