@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bfloat16: the upper half of a binary32. */
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -26,5 +27,5 @@ const struct format format_bf16 = {
     .encode = encode,
     .decode = decode,
     .pair = FORMAT_f32,
-    .dots = NULL,
+    .dots = bf16_dots,
 };

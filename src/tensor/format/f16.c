@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IEEE 754 binary16. Values beyond 65520 become infinite. */
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -26,5 +27,5 @@ const struct format format_f16 = {
     .encode = encode,
     .decode = decode,
     .pair = FORMAT_f32,
-    .dots = NULL,
+    .dots = f16_dots,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IEEE 754 binary32, as it is. */
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 
 #include <string.h>
@@ -23,5 +24,5 @@ const struct format format_f32 = {
     .encode = encode,
     .decode = decode,
     .pair = FORMAT_f32,
-    .dots = NULL,
+    .dots = f32_dots,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blocks of 32: one scale, 4 bits that stand for values denser around zero. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -26,5 +27,5 @@ const struct format format_iq4_nl = {
     .encode = NULL,
     .decode = decode,
     .pair = FORMAT_q8_0,
-    .dots = NULL,
+    .dots = iq4_nl_dots,
 };

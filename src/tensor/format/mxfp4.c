@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OCP MX FP4: blocks of 32 E2M1 values and one power of two (Microscaling Formats 1.0, 5.2), in GGUF's order of nibbles. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -76,5 +77,5 @@ const struct format format_mxfp4 = {
     .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_0,
-    .dots = NULL,
+    .dots = mxfp4_dots,
 };

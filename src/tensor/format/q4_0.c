@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blocks of 32: one scale, 4 bits a value. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/format/round.h"
 #include "tensor/half.h"
@@ -42,5 +43,5 @@ const struct format format_q4_0 = {
     .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_0,
-    .dots = NULL,
+    .dots = q4_0_dots,
 };

@@ -2,6 +2,7 @@
 /* Blocks of 32: one scale, 8 bits a value. A file format, and what activations become before q4_0, q5_0, q8_0, iq4_nl
  * and mxfp4 dots. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/format/round.h"
 #include "tensor/half.h"
@@ -41,5 +42,5 @@ const struct format format_q8_0 = {
     .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_0,
-    .dots = NULL,
+    .dots = q8_0_dots,
 };

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to tensor/dots: how a matrix product is cut into register tiles, and what the units share. */
+#ifndef WAZN_TENSOR_DOTS_TILES_H
+#define WAZN_TENSOR_DOTS_TILES_H
+
+#include "tensor/dots/dots.h"
+
+#define TILE_MAX 4 /* most rows and most columns of a tile */
+
+/* Outputs of a fixed number of rows and columns, all of k. Arguments as dots_fn. */
+#define TILE_PARAMETERS \
+    float *y, size_t y_stride, const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int n
+#define TILE_ARGUMENTS y, y_stride, w, w_stride, x, x_stride, n
+typedef void tile_fn(TILE_PARAMETERS);
+
+/* The tiles of one version. The arithmetic of an output is the same in all four. */
+struct tiles {
+    int rows, columns;
+    tile_fn *full;   /* rows x columns */
+    tile_fn *column; /* rows x 1 */
+    tile_fn *row;    /* 1 x columns */
+    tile_fn *one;    /* 1 x 1 */
+};
+
+void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void *w, size_t w_stride, int rows,
+    const void *x, size_t x_stride, int count, int n);
+
+/* A tile body is one function with the format and the tile's size as constant parameters; inlined into the four tiles it
+ * becomes straight code on registers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* The four tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS). */
+#define DOTS_FROM_TILES(name, isa, attribute, body, ROWS, COLUMNS) \
+    attribute static void name##_full(TILE_PARAMETERS) \
+    { \
+        body(FORMAT_##name, ROWS, COLUMNS, TILE_ARGUMENTS); \
+    } \
+    attribute static void name##_column(TILE_PARAMETERS) \
+    { \
+        body(FORMAT_##name, ROWS, 1, TILE_ARGUMENTS); \
+    } \
+    attribute static void name##_row(TILE_PARAMETERS) \
+    { \
+        body(FORMAT_##name, 1, COLUMNS, TILE_ARGUMENTS); \
+    } \
+    attribute static void name##_one(TILE_PARAMETERS) \
+    { \
+        body(FORMAT_##name, 1, 1, TILE_ARGUMENTS); \
+    } \
+    void name##_dots_##isa(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x, \
+        size_t x_stride, int count, int n) \
+    { \
+        static const struct tiles tiles = { ROWS, COLUMNS, name##_full, name##_column, name##_row, name##_one }; \
+        dots_by_tiles(&tiles, y, y_stride, w, w_stride, rows, x, x_stride, count, n); \
+    }
+
+/* Instruction sets, as target attributes. What a version needs of the processor stands beside it in the lists. */
+#define TARGET_C
+#define TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET_AVX512_VNNI __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define TARGET_NEON
+#define TARGET_DOTPROD __attribute__((target("+dotprod")))
+
+/* Entries of a version list, only where that instruction set can be. */
+#if defined(__x86_64__)
+#define DOTS_IF_X86(...) __VA_ARGS__
+#define DOTS_IF_ARM(...)
+#elif defined(__aarch64__)
+#define DOTS_IF_X86(...)
+#define DOTS_IF_ARM(...) __VA_ARGS__
+#else
+#define DOTS_IF_X86(...)
+#define DOTS_IF_ARM(...)
+#endif
+
+#define X(name) \
+    dots_fn name##_dots_c, name##_dots_avx2, name##_dots_avx512, name##_dots_neon, name##_dots_dotprod;
+DOTS_FORMATS(X)
+#undef X
+
+#endif

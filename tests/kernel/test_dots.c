@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every version of every format's dots that this processor can run, against sums of decoded values in double precision.
+ * A plain main, so that script/check-neon can run it where no test library is installed. */
+#include "base/cpu.h"
+#include "base/random.h"
+#include "tensor/block.h"
+#include "tensor/format.h"
+#include "tensor/half.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CHECK(condition, ...) \
+    do { \
+        if (!(condition)) { \
+            printf("%s:%d: ", __FILE__, __LINE__); \
+            printf(__VA_ARGS__); \
+            printf("\n"); \
+            exit(1); \
+        } \
+    } while (0)
+
+#define POOL 48          /* different weight blocks of a format */
+#define BLOCK_MAX 256    /* values */
+#define CANARY -12345.0f /* fills outputs that nobody may write */
+
+static struct random rng;
+
+/* Memory between two pages that trap: `start` bytes after the first of them, or up to the last where start < 0. */
+struct guarded {
+    unsigned char *map, *data;
+    size_t size;
+};
+
+static void guarded_open(struct guarded *g, size_t bytes, int start)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t room = (bytes + 8 + page - 1) / page * page;
+    g->size = room + 2 * page;
+    g->map = mmap(NULL, g->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(g->map != MAP_FAILED, "mmap");
+    CHECK(mprotect(g->map + page, room, PROT_READ | PROT_WRITE) == 0, "mprotect");
+    g->data = start < 0 ? g->map + page + room - bytes : g->map + page + start;
+}
+
+static void guarded_close(struct guarded *g)
+{
+    munmap(g->map, g->size);
+}
+
+/* Blocks of every kind of bits, whose values are finite and neither all tiny nor huge. */
+struct pool {
+    uint8_t blocks[POOL][256];
+};
+
+static int block_is_usable(const struct format *f, const uint8_t *block)
+{
+    float values[BLOCK_MAX], peak = 0;
+    f->decode(values, block, f->block);
+    for (int i = 0; i < f->block; i++) {
+        if (!isfinite(values[i]))
+            return 0;
+        peak = fmaxf(peak, fabsf(values[i]));
+    }
+    return peak > 1e-3f && peak < 1e3f;
+}
+
+/* As many bytes as possible set to one value: the ends of the integers' ranges. */
+static void block_make_extreme(const struct format *f, uint8_t *block, uint8_t value)
+{
+    for (int i = 0; i < f->block_bytes; i++) {
+        uint8_t before = block[i];
+        block[i] = value;
+        if (!block_is_usable(f, block))
+            block[i] = before;
+    }
+}
+
+static void pool_fill(struct pool *p, const struct format *f)
+{
+    static const uint8_t ends[] = { 0x00, 0xff, 0x80, 0x7f, 0x08, 0xf0, 0x0f, 0x88 };
+    for (int i = 0; i < POOL; i++) {
+        do {
+            for (int k = 0; k < f->block_bytes; k++)
+                p->blocks[i][k] = (uint8_t)random_next(&rng);
+        } while (!block_is_usable(f, p->blocks[i]));
+        if (i < (int)sizeof ends)
+            block_make_extreme(f, p->blocks[i], ends[i]);
+    }
+}
+
+/* Largest magnitude that a block subtracts from or adds to its values: they may cancel, the rounding does not. */
+static double block_minimum(const struct format *f, const uint8_t *block)
+{
+    switch (f->id) {
+    case FORMAT_q4_1:
+    case FORMAT_q5_1: return fabs(f32_from_f16(u16_read(block + 2)));
+    case FORMAT_q4_k:
+    case FORMAT_q5_k: return 63 * fabs(f32_from_f16(u16_read(block + 2)));
+    case FORMAT_q2_k: return 15 * fabs(f32_from_f16(u16_read(((const struct q2_k_block *)block)->m)));
+    default: return 0;
+    }
+}
+
+/* One product: inputs in guarded memory, decoded copies, the reference. */
+struct product {
+    const struct format *f, *pair;
+    int rows, count, n;
+    size_t w_bytes, x_bytes, y_stride;
+    struct guarded w, x, y;
+    float *w_values, *x_values; /* (rows, n), (count, n) */
+    double *minimum;            /* (rows, n / block) */
+};
+
+static float activation(int kind, int k)
+{
+    switch (kind) {
+    case 0: return (float)random_normal(&rng);
+    case 1: return k % 3 == 1 ? -1.0f : 1.0f; /* all at the ends of the integer range */
+    default: return random_below(&rng, 64) ? 0.0f : 300.0f * (float)random_normal(&rng); /* outliers, empty blocks */
+    }
+}
+
+static void product_fill_activations(struct product *p, int kind)
+{
+    float *row = calloc((size_t)p->n, sizeof *row);
+    CHECK(row, "memory");
+    for (int c = 0; c < p->count; c++) {
+        for (int k = 0; k < p->n; k++)
+            row[k] = activation(kind, k);
+        p->pair->encode(p->x.data + (size_t)c * p->x_bytes, row, NULL, p->n);
+        p->pair->decode(p->x_values + (size_t)c * p->n, p->x.data + (size_t)c * p->x_bytes, p->n);
+    }
+    free(row);
+}
+
+static void product_fill_weights(struct product *p, const struct pool *pool)
+{
+    int blocks = p->n / p->f->block;
+    for (int r = 0; r < p->rows; r++) {
+        unsigned char *row = p->w.data + (size_t)r * p->w_bytes;
+        for (int b = 0; b < blocks; b++) {
+            const uint8_t *block = pool->blocks[random_below(&rng, POOL)];
+            memcpy(row + (size_t)b * (size_t)p->f->block_bytes, block, (size_t)p->f->block_bytes);
+            p->minimum[r * blocks + b] = block_minimum(p->f, block);
+        }
+        p->f->decode(p->w_values + (size_t)r * p->n, row, p->n);
+    }
+}
+
+/* start: where weights begin in their page, or -1 to let all three end at a trapping page. */
+static void product_open(struct product *p, const struct format *f, const struct pool *pool, int rows, int count, int n,
+    int start)
+{
+    *p = (struct product) { .f = f, .pair = formats[f->pair], .rows = rows, .count = count, .n = n };
+    p->w_bytes = format_row_bytes(f, n);
+    p->x_bytes = format_row_bytes(p->pair, n);
+    p->y_stride = (size_t)rows + (size_t)(start < 0 ? 0 : start);
+    guarded_open(&p->w, (size_t)rows * p->w_bytes, start);
+    guarded_open(&p->x, (size_t)count * p->x_bytes, start < 0 ? -1 : 0);
+    guarded_open(&p->y, (size_t)count * p->y_stride * sizeof(float), start < 0 ? -1 : 0);
+    p->w_values = calloc((size_t)rows * (size_t)n, sizeof(float));
+    p->x_values = calloc((size_t)count * (size_t)n, sizeof(float));
+    p->minimum = calloc((size_t)rows * (size_t)(n / f->block), sizeof(double));
+    CHECK(p->w_values && p->x_values && p->minimum, "memory");
+    product_fill_weights(p, pool);
+    product_fill_activations(p, (rows + count) % 4 == 0 ? 1 : (rows + count) % 4 == 1 ? 2 : 0);
+}
+
+static void product_close(struct product *p)
+{
+    guarded_close(&p->w);
+    guarded_close(&p->x);
+    guarded_close(&p->y);
+    free(p->w_values);
+    free(p->x_values);
+    free(p->minimum);
+}
+
+/* The rounding of n / lanes additions in a lane, of the lanes' sum and of the scales, in units of 2^-24 of the sum of
+ * absolute products; a random walk, hence the root. The least normal numbers round absolutely. */
+static double check_output(const struct product *p, int r, int c, float got, const char *version)
+{
+    double sum = 0, size = 0;
+    for (int k = 0; k < p->n; k++) {
+        double w = p->w_values[(size_t)r * p->n + k], x = p->x_values[(size_t)c * p->n + k];
+        sum += w * x;
+        size += (fabs(w) + 2 * p->minimum[r * (p->n / p->f->block) + k / p->f->block]) * fabs(x);
+    }
+    double units = fabs(got - sum) / (size * 0x1p-24 + 1e-30), limit = 6 + sqrt(p->n) / 4;
+    CHECK(units <= limit, "%s %s: %d x %d, n %d: output (%d, %d) is %.9g, expected %.9g: off by %.3g units, limit %.3g",
+        p->f->name, version, p->rows, p->count, p->n, r, c, (double)got, sum, units, limit);
+    return units / limit;
+}
+
+/* Outputs are right, nothing else is written, and each is what it would be alone. */
+static double check_version(struct product *p, const struct dots_version *v)
+{
+    float *y = (float *)(void *)p->y.data;
+    double worst = 0;
+    for (size_t i = 0; i < (size_t)p->count * p->y_stride; i++)
+        y[i] = CANARY;
+    v->run(y, p->y_stride, p->w.data, p->w_bytes, p->rows, p->x.data, p->x_bytes, p->count, p->n);
+    for (int c = 0; c < p->count; c++) {
+        for (int r = 0; r < p->rows; r++) {
+            float together = y[(size_t)c * p->y_stride + (size_t)r], alone = 0;
+            worst = fmax(worst, check_output(p, r, c, together, v->name));
+            v->run(&alone, 1, p->w.data + (size_t)r * p->w_bytes, p->w_bytes, 1, p->x.data + (size_t)c * p->x_bytes,
+                p->x_bytes, 1, p->n);
+            CHECK(memcmp(&alone, &together, sizeof alone) == 0, "%s %s: %d x %d, n %d: (%d, %d) alone %a, together %a",
+                p->f->name, v->name, p->rows, p->count, p->n, r, c, (double)alone, (double)together);
+        }
+        for (size_t i = (size_t)p->rows; i < p->y_stride; i++)
+            CHECK(y[(size_t)c * p->y_stride + i] == CANARY, "%s %s wrote beside its rows", p->f->name, v->name);
+    }
+    return worst;
+}
+
+static double check_shape(const struct format *f, const struct pool *pool, int rows, int count, int n, int start)
+{
+    struct product p;
+    double worst = 0;
+    product_open(&p, f, pool, rows, count, n, start);
+    for (const struct dots_version *v = f->dots;; v++) {
+        if ((v->needs & cpu_features()) == v->needs)
+            worst = fmax(worst, check_version(&p, v));
+        if (v->needs == 0)
+            break;
+    }
+    product_close(&p);
+    return worst;
+}
+
+static double check_format(const struct format *f)
+{
+    static const int sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 13 }, few[] = { 1, 2, 3, 5, 7 };
+    static const int large[][3] = { { 1, 1, 5120 }, { 13, 1, 4096 }, { 3, 5, 2304 }, { 9, 13, 2816 }, { 5, 70, 4096 } };
+    struct pool pool;
+    double worst = 0;
+    pool_fill(&pool, f);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            int n = few[(i + k) % 5] * f->block, start = (int)((i * 3 + k) % 5) - 1;
+            worst = fmax(worst, check_shape(f, &pool, sizes[i], sizes[k], n, start));
+        }
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        for (int start = -1; start < 2; start++)
+            worst = fmax(worst, check_shape(f, &pool, large[i][0], large[i][1], large[i][2], start));
+    for (int n = f->block; f->block == 1 && n < 50; n++) /* every incomplete vector */
+        worst = fmax(worst, check_shape(f, &pool, 5, 5, n, n % 3 - 1));
+    return worst;
+}
+
+/* A list ends with plain C, which needs nothing; nobody else needs nothing, or the rest would never run. */
+static void check_list(const struct format *f)
+{
+    char ran[128] = "", left[128] = "";
+    for (const struct dots_version *v = f->dots;; v++) {
+        char *names = (v->needs & cpu_features()) == v->needs ? ran : left;
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof ran - used, " %s", v->name);
+        if (v->needs == 0) {
+            CHECK(strcmp(v->name, "c") == 0, "%s: version %s needs nothing but is not c", f->name, v->name);
+            break;
+        }
+    }
+    printf("%-8s checked:%s%s%s", f->name, ran, *left ? "; not on this processor:" : "", left);
+}
+
+int main(void)
+{
+    random_seed(&rng, 7);
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        const struct format *f = formats[i];
+        if (!f->dots)
+            continue;
+        check_list(f);
+        printf("; worst error %.2f of the bound\n", check_format(f));
+        fflush(stdout);
+    }
+    return 0;
+}
