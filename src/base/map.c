@@ -19,22 +19,38 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t load(const char *p, size_t n)
+static uint64_t load_4(const char *p)
 {
-    uint64_t v = 0;
-    memcpy(&v, p, n);
+    uint32_t v;
+    memcpy(&v, p, 4);
     return v;
+}
+
+static uint64_t load_8(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+/* Up to 8 bytes by two loads that may overlap: with the length in the hash, no two keys of one length read alike. */
+static uint64_t load_tail(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    if (n >= 4)
+        return load_4(p) << 32 | load_4(p + n - 4);
+    return n ? (uint64_t)u[0] << 16 | (uint64_t)u[n / 2] << 8 | u[n - 1] : 0;
 }
 
 uint32_t map_hash(const char *key, size_t length)
 {
     uint64_t h = seed() ^ length;
     while (length > 8) {
-        h = mix(h ^ load(key, 8), 0xa0761d6478bd642fu);
+        h = mix(h ^ load_8(key), 0xa0761d6478bd642fu);
         key += 8;
         length -= 8;
     }
-    h = mix(h ^ load(key, length), 0xe7037ed1a0b428dbu);
+    h = mix(h ^ load_tail(key, length), 0xe7037ed1a0b428dbu);
     return (uint32_t)(h ^ h >> 32);
 }
 

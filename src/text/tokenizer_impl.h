@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "text/tokenizer.h"
 
 #include <stdbool.h>
@@ -45,11 +46,14 @@ int vocab_reserve(struct vocab *v, int64_t size, struct error *err);
  * negative id or a piece above PIECE_BYTES_MAX. */
 int vocab_put(struct vocab *v, int64_t id, const char *piece, size_t n, enum token_kind kind, struct error *err);
 int vocab_put_score(struct vocab *v, int32_t id, float score, struct error *err);
-/* Build the look-up by piece, once everything is put: all kinds but TOKEN_CONTROL and TOKEN_UNKNOWN, the lowest id where
- * a piece occurs twice. Sets longest and byte_id. */
+/* Build the look-up by piece, once the model's pieces are put and before added tokens are: kinds TOKEN_NORMAL, TOKEN_USER
+ * and TOKEN_UNUSED, the lowest id where a piece occurs twice. Sets longest and byte_id. */
 int vocab_index(struct vocab *v, struct error *err);
 int32_t vocab_find(const struct vocab *v, const char *piece, size_t n); /* -1: none, or before vocab_index */
+/* By spelling among all kinds, by looking at each: for a few questions, not for text. -1: none. */
+int32_t vocab_search(const struct vocab *v, const char *piece, size_t n);
 const char *vocab_piece(const struct vocab *v, int32_t id, size_t *n);
+int vocab_byte_value(const char *piece, size_t n); /* of "<0x0A>"; -1: not of this form */
 void vocab_release(struct vocab *v);
 
 /* ---- added.c: tokens that cut the text before anything else looks at it ---- */
@@ -69,6 +73,7 @@ struct added_trie; /* spellings of one list, for leftmost-longest matching */
 struct added {
     struct added_token *tokens;
     size_t count, capacity;
+    struct map by_text; /* to index in tokens */
     struct added_trie *raw, *normalized; /* NULL: none such */
 };
 
@@ -78,7 +83,7 @@ const struct added_token *added_find(const struct added *a, const char *text, si
 
 struct tokenizer;
 /* Build both tries (normalising spellings with t's steps) and put every added token in t->vocab: special as
- * TOKEN_CONTROL, others as TOKEN_USER. Call before vocab_index. */
+ * TOKEN_CONTROL (TOKEN_UNKNOWN stays), others as TOKEN_USER. tokenizer_finish calls it, after vocab_index. */
 int added_finish(struct tokenizer *t, struct error *err);
 
 /* The next match at or after *from. Returns the token, with [*start, *stop) of the text it takes (strip rules applied,
@@ -89,10 +94,16 @@ void added_release(struct added *a);
 
 /* ---- normalize.c and others: text to text, one step after another ---- */
 
+/* Where a section of text between added tokens lies: decides whether a dummy prefix goes in front. */
+enum place {
+    PLACE_FIRST,     /* the text begins here */
+    PLACE_BEHIND,    /* behind an added token */
+    PLACE_CONTINUED, /* the first section, with TOKENIZE_CONTINUE: other text came before */
+};
+
 struct normalizer {
-    /* Append the normalised form of text to out. first: nothing came before this section (a dummy prefix goes here;
-     * false with TOKENIZE_CONTINUE and behind an added token). */
-    int (*run)(const struct normalizer *step, const char *text, size_t n, bool first, struct buffer *out,
+    /* Append the normalised form of text (n > 0) to out. */
+    int (*run)(const struct normalizer *step, const char *text, size_t n, enum place place, struct buffer *out,
         struct error *err);
     void (*close)(struct normalizer *step); /* may be NULL */
     void *state;                            /* the step's own */
@@ -159,7 +170,7 @@ struct tokenizer {
 /* An empty tokenizer with all roles -1. */
 int tokenizer_new(struct tokenizer **out, struct error *err);
 
-/* What every loader ends with: added tokens into the vocabulary, the index, checks of roles, the description. */
+/* After every loader: the index where the loader left it, added tokens, checks of roles. */
 int tokenizer_finish(struct tokenizer *t, struct error *err);
 
 /* ---- models and loaders: each fills t from foreign bytes, tokenizer.c calls tokenizer_finish ---- */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/unicode.h"
+
+#include "text/unicode_classes.h"
+
+#include <string.h>
+
+#define RUNS (sizeof unicode_runs / sizeof unicode_runs[0])
+#define CLASS_BITS 7
+#define CLASS_MASK ((1u << CLASS_BITS) - 1)
+
+unsigned unicode_class(int32_t point)
+{
+    size_t low = 0, high = RUNS; /* the run sought is in [low, high) */
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (unicode_runs[middle] >> CLASS_BITS <= (uint32_t)point)
+            low = middle;
+        else
+            high = middle;
+    }
+    return unicode_runs[low] & CLASS_MASK;
+}
+
+void unicode_table(unsigned char *table, size_t n)
+{
+    for (size_t i = 0; i < RUNS; i++) {
+        size_t from = unicode_runs[i] >> CLASS_BITS, to = i + 1 < RUNS ? unicode_runs[i + 1] >> CLASS_BITS : 0x110000;
+        if (from >= n)
+            return;
+        memset(table + from, (int)(unicode_runs[i] & CLASS_MASK), (to < n ? to : n) - from);
+    }
+}
