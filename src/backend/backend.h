@@ -41,14 +41,15 @@ struct flow {
     const int32_t *ids, *positions; /* (tokens) */
     const struct span *spans;
     int n_spans;
-    int threads;
-    struct flow_scratch *scratch; /* private to the backend */
+    int threads;                  /* flow_layout sets it; results do not depend on it */
+    struct flow_scratch *scratch; /* private to the backend; flow_layout sets it */
 };
 
 /* Largest things a flow must carry; from them the backend's scratch follows. */
 struct flow_shape {
     int tokens_max, threads;
-    int width_max;                     /* widest input of a linear (dim, ffn, heads * head_dim) */
+    int width_max;                     /* widest input of a linear or a norm (dim, ffn, heads * head_dim) */
+    int dim;                           /* width between blocks: what experts take and give */
     int heads, kv_heads, head_dim;
     int context_max;
     int experts, experts_used, expert_ffn; /* 0 without experts */

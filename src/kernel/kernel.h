@@ -7,6 +7,7 @@
 
 #include "tensor/format.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,14 +17,34 @@ typedef void rmsnorm_fn(float *y, const float *x, const float *gain, float offse
 typedef void layernorm_fn(float *y, const float *x, const float *gain, const float *bias, int n, float eps);
 /* In place: x = exp(x - max) / (sum exp(x - max) + exp(sink - max)); sink: -INFINITY for none. */
 typedef void softmax_fn(float *x, int n, float sink);
-/* y = silu(gate) * up; silu(g) = g / (1 + exp(-g)). y may be gate. */
+/* One block of a softmax whose blocks come one after another (Milakov and Gimelshein 2018). Before: *max and *sum belong
+ * to the blocks so far (-INFINITY and 0 at first; a sink s that only joins the denominator: s and 1). After: they include
+ * this block, and x = exp(x - *max). Returns exp(old max - new max): what everything summed so far must be scaled by. */
+typedef float softmax_step_fn(float *x, int n, float *max, float *sum);
+/* y[c] += sum over r < rows of p[c][r] * v[r], for c < count rows of n floats; strides in floats. Terms are added in
+ * rising r, one rounding pattern for all outputs: cutting count, rows (in order) or n elsewhere changes nothing. */
+typedef void mix_fn(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, size_t v_stride,
+    int count, int rows, int n);
+/* Rotate in place: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin). Pair i is (i, pairs + i), or (2 i, 2 i + 1) where
+ * interleaved. cosine, sine: (pairs). (Su et al. 2021) */
+typedef void rope_fn(float *x, const float *cosine, const float *sine, int pairs, bool interleaved);
+/* y = silu(gate) * up; up may be NULL (ones); silu(g) = g / (1 + exp(-g)). y may be gate. */
 typedef void silu_mul_fn(float *y, const float *gate, const float *up, int n);
-/* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))). */
+/* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))), computed
+ * as g / (1 + exp(-2 sqrt(2/pi)(...))), which loses nothing where tanh is near -1. y may be gate. */
 typedef void gelu_mul_fn(float *y, const float *gate, const float *up, int n);
+/* In place: x = cap * tanh(x / cap). */
+typedef void softcap_fn(float *x, int n, float cap);
 /* y += x */
 typedef void add_fn(float *y, const float *x, int n);
+/* What the format's own decode and encode (importance NULL) give, bit for bit; faster for the formats that activations
+ * and caches are kept in. */
+typedef void decode_fn(const struct format *format, float *y, const void *x, int64_t n);
+typedef void encode_fn(const struct format *format, void *y, const float *x, int64_t n);
 
-#define KERNELS(X) X(rmsnorm) X(layernorm) X(softmax) X(silu_mul) X(gelu_mul) X(add)
+#define KERNELS(X) \
+    X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(rope) X(silu_mul) X(gelu_mul) X(softcap) X(add) \
+    X(decode) X(encode)
 
 #define X(op) \
     struct op##_version { \

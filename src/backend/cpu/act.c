@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backend/cpu/act_impl.h"
+
+#include "backend/cpu/flow_impl.h"
+#include "backend/cpu/parallel.h"
+
+#include <assert.h>
+
+#define ACT_COST 16.0 /* an exponential and a division, in multiplications */
+
+struct act_job {
+    float *y;
+    const float *gate, *up;
+    int width;
+    enum activation kind;
+};
+
+static void act_row(void *job, int row, int thread)
+{
+    const struct act_job *j = job;
+    size_t at = (size_t)row * (size_t)j->width;
+    const float *up = j->up ? j->up + at : NULL;
+    (void)thread;
+    switch (j->kind) {
+    case ACT_SILU:
+        kernels.silu_mul(j->y + at, j->gate + at, up, j->width);
+        return;
+    case ACT_GELU_TANH:
+        kernels.gelu_mul(j->y + at, j->gate + at, up, j->width);
+        return;
+    }
+}
+
+void act_rows(struct flow *f, float *y, const float *gate, const float *up, int rows, int width, enum activation kind)
+{
+    struct act_job job = { y, gate, up, width, kind };
+    parallel_run(f, rows, ACT_COST * rows * width, act_row, &job);
+}
+
+void act(struct flow *f, struct value *y, const struct value *gate, const struct value *up, enum activation kind)
+{
+    assert(y->width == gate->width && (!up || up->width == y->width));
+    act_rows(f, y->data, gate->data, up ? up->data : NULL, f->tokens, y->width, kind);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backend/cpu/attention_impl.h"
+#include "backend/cpu/flow_impl.h"
+
+#include <assert.h>
+
+#define BLOCK_MAX 256 /* values in the largest block of any format */
+
+/* The most bytes a row of n activations takes in any format that weights ask for; f32 rows are used where they are. */
+static size_t encoded_row_max(int64_t n)
+{
+    size_t most = 0;
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        const struct format *pair = formats[formats[i]->pair];
+        assert(formats[i]->block <= BLOCK_MAX);
+        if (!kernels.dots[i] || pair->id == FORMAT_f32)
+            continue;
+        size_t bytes = format_row_bytes(pair, n + pair->block - 1);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+static float *take_per_thread(struct arena *a, const struct flow_shape *shape, size_t count, size_t *stride)
+{
+    *stride = (count + 15) / 16 * 16; /* a cache line each */
+    return arena_take(a, (size_t)shape->threads * *stride, sizeof(float));
+}
+
+static void layout_experts(struct flow_scratch *s, const struct flow_shape *shape, struct arena *a)
+{
+    size_t tokens = (size_t)shape->tokens_max, experts = (size_t)shape->experts;
+    size_t slots = tokens * (size_t)shape->experts_used;
+    s->router = arena_take(a, tokens * experts, sizeof *s->router);
+    s->chosen = arena_take(a, slots, sizeof *s->chosen);
+    s->weights = arena_take(a, slots, sizeof *s->weights);
+    s->slots = arena_take(a, slots, sizeof *s->slots);
+    s->expert_first = arena_take(a, experts + 1, sizeof *s->expert_first);
+    s->expert_jobs = arena_take(a, experts, sizeof *s->expert_jobs);
+    s->slot_x = arena_take(a, slots * (size_t)shape->dim, sizeof *s->slot_x);
+    s->slot_gate = arena_take(a, slots * (size_t)shape->expert_ffn, sizeof *s->slot_gate);
+    s->slot_up = arena_take(a, slots * (size_t)shape->expert_ffn, sizeof *s->slot_up);
+}
+
+void flow_layout(struct flow *f, const struct flow_shape *shape, struct arena *a)
+{
+    struct flow_scratch s = { .shape = *shape };
+    struct flow_scratch *place = arena_take(a, 1, sizeof s);
+    size_t width = (size_t)shape->width_max, tokens = (size_t)shape->tokens_max;
+
+    assert(shape->threads >= 1 && shape->tokens_max >= 1);
+    s.encoded_bytes = tokens * encoded_row_max(shape->width_max);
+    if (shape->experts) {
+        int widest = shape->dim > shape->expert_ffn ? shape->dim : shape->expert_ffn;
+        size_t bytes = tokens * (size_t)shape->experts_used * encoded_row_max(widest);
+        s.encoded_bytes = bytes > s.encoded_bytes ? bytes : s.encoded_bytes;
+        layout_experts(&s, shape, a);
+    }
+    s.encoded = arena_take(a, s.encoded_bytes, 1);
+    s.gain = arena_take(a, width + 2 * BLOCK_MAX, sizeof *s.gain);
+    s.bias = arena_take(a, width + 2 * BLOCK_MAX, sizeof *s.bias);
+    s.sinks = arena_take(a, (size_t)shape->heads + 2 * BLOCK_MAX, sizeof *s.sinks);
+    s.tiles = arena_take(a, tokens, sizeof *s.tiles);
+    s.partials = arena_take(a, attention_partials(shape), sizeof *s.partials);
+    s.rows = take_per_thread(a, shape, DECODED_ROWS * width, &s.rows_stride);
+    s.part = take_per_thread(a, shape, PART_MAX + 2 * BLOCK_MAX, &s.part_stride);
+    s.attention = take_per_thread(a, shape, attention_scratch(shape), &s.attention_stride);
+
+    f->threads = shape->threads;
+    f->scratch = place;
+    if (place)
+        *place = s;
+}
+
+const float *tensor_part(const struct tensor *t, int64_t row, int64_t first, int64_t n, float *buffer)
+{
+    const unsigned char *data = tensor_row(t, row);
+    int64_t block = t->format->block;
+    if (t->format->id == FORMAT_f32 && (uintptr_t)data % sizeof(float) == 0)
+        return (const float *)(const void *)data + first;
+    int64_t start = first / block * block, end = (first + n + block - 1) / block * block;
+    kernels.decode(t->format, buffer, data + format_row_bytes(t->format, start), end - start);
+    return buffer + (first - start);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scratch of a flow, shared by the operations of this folder. Each operation uses it from start to end and leaves nothing
+ * in it. */
+#ifndef WAZN_BACKEND_CPU_FLOW_IMPL_H
+#define WAZN_BACKEND_CPU_FLOW_IMPL_H
+
+#include "backend/backend.h"
+#include "backend/cpu/matmul.h"
+#include "kernel/kernel.h"
+
+#define DECODED_ROWS 8       /* weight rows a thread decodes at a time, of formats without dots */
+#define PART_MAX 1024        /* values of a bias that a thread decodes at a time */
+
+struct flow_scratch {
+    struct flow_shape shape;
+    unsigned char *encoded; /* activations in the pair of a weight's format */
+    size_t encoded_bytes;
+    float *gain, *bias;           /* (width_max) a norm's, decoded */
+    float *sinks;                 /* (heads) */
+    struct attention_tile *tiles; /* (tokens_max) */
+    float *partials;              /* (attention_partials) */
+
+    /* One per thread, strides in floats. */
+    float *rows; /* (DECODED_ROWS, width_max) */
+    size_t rows_stride;
+    float *part; /* (PART_MAX) and room for the rest of two blocks */
+    size_t part_stride;
+    float *attention;
+    size_t attention_stride;
+
+    /* Experts. A slot is one token's use of one expert; slots are sorted by expert. */
+    float *router;           /* (tokens_max, experts) */
+    int32_t *chosen;         /* (tokens_max, experts_used), rising */
+    float *weights;          /* beside chosen */
+    int32_t *slots;          /* beside chosen */
+    int32_t *expert_first;   /* (experts + 1): its first slot */
+    struct matmul *expert_jobs; /* (experts) */
+    float *slot_x;           /* (slots, dim): inputs, then outputs */
+    float *slot_gate, *slot_up; /* (slots, expert_ffn) */
+};
+
+static inline float *scratch_of(float *all, size_t stride, int thread)
+{
+    return all + (size_t)thread * stride;
+}
+
+static inline bool weight_present(const struct weight *w)
+{
+    return w && w->tensor.format;
+}
+
+/* Values [first, first + n) of a row as floats: in place where they are stored so, else decoded into `buffer`, which has
+ * room for n values and the rest of two blocks. */
+const float *tensor_part(const struct tensor *t, int64_t row, int64_t first, int64_t n, float *buffer);
+
+#endif
