@@ -109,10 +109,16 @@ static int write_all(int fd, const char *data, size_t size, const char *path, st
             return error_errno(err, errno, "could not write \"%s\"", path);
         done += (size_t)n;
     }
-    return fsync(fd) == 0 ? 0 : error_errno(err, errno, "could not write \"%s\" to disk", path);
+    return 0;
 }
 
 int file_write(const char *path, const void *data, size_t size, struct error *err)
+{
+    const struct file_part part = { data, size };
+    return file_write_parts(path, &part, 1, err);
+}
+
+int file_write_parts(const char *path, const struct file_part *parts, size_t count, struct error *err)
 {
     char beside[4096];
     int n = snprintf(beside, sizeof beside, "%s.%ld.part", path, (long)getpid());
@@ -121,7 +127,11 @@ int file_write(const char *path, const void *data, size_t size, struct error *er
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_errno(err, errno, "could not create \"%s\"", beside);
-    int rc = write_all(fd, data, size, path, err);
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = write_all(fd, parts[i].data, parts[i].size, path, err);
+    if (rc == 0 && fsync(fd) != 0)
+        rc = error_errno(err, errno, "could not write \"%s\" to disk", path);
     if (close(fd) != 0 && rc == 0)
         rc = error_errno(err, errno, "could not write \"%s\"", path);
     if (rc == 0 && rename(beside, path) != 0)

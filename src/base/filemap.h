@@ -24,6 +24,13 @@ int file_read_new(char **data, size_t *size, const char *path, size_t limit, str
 /* Write `size` bytes to `path`: beside it, fsync, rename. On failure an older file is untouched and nothing is left. */
 int file_write(const char *path, const void *data, size_t size, struct error *err);
 
+/* The same, from several pieces that follow each other in the file. */
+struct file_part {
+    const void *data;
+    size_t size;
+};
+int file_write_parts(const char *path, const struct file_part *parts, size_t count, struct error *err);
+
 bool file_exists(const char *path);    /* anything at all */
 bool file_is_folder(const char *path); /* after following links */
 
