@@ -24,7 +24,7 @@ ALWAYS_INLINE void load_weights(int8_t out[32], const enum format_id id, const u
     const uint8_t *q = block32_nibbles(id, block), *high = block32_fifth_bits(id, block);
     uint32_t fifth = 0;
     if (id == FORMAT_q5_0 || id == FORMAT_q5_1)
-        fifth = u16_read(high) | (uint32_t)u16_read(high + 2) << 16;
+        fifth = u32_read(high);
     for (int i = 0; i < 16; i++) {
         out[i] = (int8_t)nibble_value(id, q[i] & 15, fifth >> i);
         out[i + 16] = (int8_t)nibble_value(id, q[i] >> 4, fifth >> (i + 16));

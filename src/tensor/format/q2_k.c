@@ -2,6 +2,7 @@
 /* Blocks of 256 in 16 sub-blocks with 4-bit scale and minimum, 2 bits a value. Within each half, value 32 s + l is in
  * bits 2 s and 2 s + 1 of byte l. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -28,5 +29,5 @@ const struct format format_q2_k = {
     .encode = NULL,
     .decode = decode,
     .pair = FORMAT_q8_k,
-    .dots = NULL,
+    .dots = q2_k_dots,
 };

@@ -2,6 +2,7 @@
 /* Blocks of 256 in 16 sub-blocks with a 6-bit scale, 3 bits a value. The lower two bits lie as in q2_k; the third of
  * value 32 t + l is bit t of high[l]. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -30,5 +31,5 @@ const struct format format_q3_k = {
     .encode = NULL,
     .decode = decode,
     .pair = FORMAT_q8_k,
-    .dots = NULL,
+    .dots = q3_k_dots,
 };

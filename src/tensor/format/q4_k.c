@@ -2,6 +2,7 @@
 /* Blocks of 256 in 8 sub-blocks with 6-bit scale and minimum, 4 bits a value. Sub-blocks 2 c and 2 c + 1 are the low
  * and the high nibbles of q[32 c ...]. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -30,5 +31,5 @@ const struct format format_q4_k = {
     .encode = NULL,
     .decode = decode,
     .pair = FORMAT_q8_k,
-    .dots = NULL,
+    .dots = q4_k_dots,
 };

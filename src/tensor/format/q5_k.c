@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* As q4_k with 5 bits a value: bit s of high[l] is the fifth of value l of sub-block s. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -29,5 +30,5 @@ const struct format format_q5_k = {
     .encode = NULL,
     .decode = decode,
     .pair = FORMAT_q8_k,
-    .dots = NULL,
+    .dots = q5_k_dots,
 };

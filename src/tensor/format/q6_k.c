@@ -2,6 +2,7 @@
 /* Blocks of 256 in 16 sub-blocks with an 8-bit scale, 6 bits a value. Within each half of 128: value 64 a + 32 b + l
  * has its low nibble in nibble a of low[32 b + l], its upper two bits in bits 4 a + 2 b and above of high[l]. */
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -30,5 +31,5 @@ const struct format format_q6_k = {
     .encode = NULL,
     .decode = decode,
     .pair = FORMAT_q8_k,
-    .dots = NULL,
+    .dots = q6_k_dots,
 };
