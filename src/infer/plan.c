@@ -83,8 +83,8 @@ static void tell_weights(char *text, size_t size, const struct model *m)
     uint64_t now = s.mapped_bytes + s.copied_bytes;
     const struct format *f = (double)now > 1.2 * 1.0625 * (double)s.parameters ? &format_q8_0 : &format_q4_0;
     double bytes = (double)s.parameters * f->block_bytes / f->block;
-    snprintf(text, size, "the same model in a smaller format (%s: weights of about %.1f MiB instead of %.1f MiB)", f->name,
-        bytes / (1024.0 * 1024.0), mebibytes(now));
+    snprintf(text, size, "the same model in a smaller format (%s: weights of about %.1f MiB instead of %.1f MiB)",
+        f->name, bytes / (1024.0 * 1024.0), mebibytes(now));
 }
 
 int plan_check(const struct plan *p, const struct model *m, const struct session_options *options, struct error *err)
@@ -96,8 +96,8 @@ int plan_check(const struct plan *p, const struct model *m, const struct session
     tell_kv(kv, sizeof kv, m, options);
     tell_weights(weights, sizeof weights, m);
     return error_set(err, ERROR_LIMIT,
-        "the model does not fit: it needs %.1f MiB (weights %.1f, keys and values for %d tokens %.1f, scratch %.1f) and "
-        "%.1f MiB is available; choose %s, or %s, or %s; --force goes on anyway",
+        "the model does not fit: it needs %.1f MiB (weights %.1f, keys and values for %d tokens %.1f, scratch %.1f) "
+        "and %.1f MiB is available; choose %s, or %s, or %s; --force goes on anyway",
         mebibytes(p->weights_mapped + p->kv + p->scratch), mebibytes(p->weights_mapped), p->context, mebibytes(p->kv),
         mebibytes(p->scratch), mebibytes(p->available), context, kv, weights);
 }

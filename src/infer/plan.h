@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory plan: what running a model takes, known before it is taken. Every number is measured by the code that takes
- * it; `process` is what the process already holds (program, libraries, tokenizer, the model's index). */
+/* The memory plan: what running a model takes, known before it is taken. Every number is measured by the code that
+ * takes it; `process` is what the process already holds (program, libraries, tokenizer, the model's index). */
 #ifndef WAZN_INFER_PLAN_H
 #define WAZN_INFER_PLAN_H
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Candidates are ordered lazily: filters rarely look beyond the first few of a large vocabulary. candidates[0 .. heap) is
- * a binary heap on `probability`; [heap .. n) holds what was taken from it, the best last. */
+/* Candidates are ordered lazily: filters rarely look beyond the first few of a large vocabulary. candidates[0 .. heap)
+ * is a binary heap on `probability`; [heap .. n) holds what was taken from it, the best last. */
 struct sampler {
     struct sampling sampling;
     int64_t vocabulary;
@@ -261,7 +261,8 @@ static void filter(struct sampler *s, double best)
     const double *at = s->sampling.at;
     for (size_t i = 0; i < s->n; i++) {
         struct candidate *c = &s->candidates[i];
-        c->logit = (c->logit - best) / at[SAMPLING_temperature]; /* subtract first: a tiny temperature cannot overflow */
+        /* Subtract first: a tiny temperature cannot overflow. */
+        c->logit = (c->logit - best) / at[SAMPLING_temperature];
         c->probability = c->logit;
     }
     if (at[SAMPLING_top_k] > 0 && at[SAMPLING_top_k] < (double)s->n)
@@ -277,7 +278,8 @@ static void filter(struct sampler *s, double best)
         s->candidates[i].probability = exp(s->candidates[i].logit) / sum;
 }
 
-int sampler_candidates(struct sampler *s, const float *logits, const struct candidate **out, size_t *n, struct error *err)
+int sampler_candidates(struct sampler *s, const float *logits, const struct candidate **out, size_t *n,
+    struct error *err)
 {
     struct candidate best;
     int rc = gather_candidates(s, logits, &best, err);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From logits to the next token.
  *
- * The chain, in the order of transformers' generation (its logits processors, then its warpers), the two OpenAI penalties
- * behind the repetition penalty as vLLM has them:
+ * The chain, in the order of transformers' generation (its logits processors, then its warpers), the two OpenAI
+ * penalties behind the repetition penalty as vLLM has them:
  *
  *     logit bias, repetition penalty, frequency and presence penalty, temperature, top-k, top-p, min-p, typical, draw
  *
- * Repetition (Keskar et al. 2019) looks at prompt and answer; frequency and presence at the answer alone. Every filter
- * works on the probabilities of what the filters before it left, and leaves at least one token. Equal logits are ordered
- * by id. Everything is computed in double by one thread: a seed gives the same ids on every machine that gives the same
+ * Repetition (Keskar et al. 2019) looks at prompt and answer; frequency and presence at the answer alone. Every
+ * filter works on the probabilities of what the filters before it left, and leaves at least one token. Equal logits are
+ * ordered by id. Everything is computed in double by one thread: a seed gives the same ids on every machine that gives the same
  * logits. */
 #ifndef WAZN_INFER_SAMPLER_H
 #define WAZN_INFER_SAMPLER_H
@@ -45,7 +45,7 @@ struct logit_bias {
     double add; /* -INFINITY: never this token */
 };
 
-/* What a person or a model's authors chose, each value with its source. Filled by callers through the functions below. */
+/* What a person or a model's authors chose, each value with its source. Filled through the functions below. */
 struct sampling {
     double at[SAMPLING_COUNT];
     enum sampling_source source[SAMPLING_COUNT];
@@ -54,11 +54,11 @@ struct sampling {
     size_t n_biases;
 };
 
-const char *sampling_key(enum sampling_setting setting);        /* "top_p" */
-const char *sampling_source_name(enum sampling_source source);  /* "default", "generation_config.json", "command line" */
+const char *sampling_key(enum sampling_setting setting);       /* "top_p" */
+const char *sampling_source_name(enum sampling_source source); /* "default", "generation_config.json" ... */
 
-/* wazn's defaults, then what the model's authors say (generation_config.json, may be NULL). Where they name any setting,
- * those they leave out are off. do_sample false: temperature 0. ERROR_FORMAT where a value is out of its range. */
+/* wazn's defaults, then what the model's authors say (generation_config.json, may be NULL). Where they name any
+ * setting, those they leave out are off. do_sample false: temperature 0. ERROR_FORMAT where a value is out of range. */
 int sampling_init(struct sampling *s, const json_t *generation, struct error *err);
 /* The user's word. ERROR_USAGE out of range. */
 int sampling_set(struct sampling *s, enum sampling_setting setting, double value, struct error *err);

@@ -32,8 +32,8 @@ static int check_range(enum sampling_setting setting, double value, int code, st
 {
     if (value >= settings[setting].low && value <= settings[setting].high)
         return 0;
-    return error_set(err, code, "sampling setting %s is %g, it must lie between %g and %g", settings[setting].key, value,
-        settings[setting].low, settings[setting].high);
+    return error_set(err, code, "sampling setting %s is %g, it must lie between %g and %g", settings[setting].key,
+        value, settings[setting].low, settings[setting].high);
 }
 
 static int read_setting(struct sampling *s, const json_t *generation, enum sampling_setting setting, struct error *err)

@@ -66,8 +66,8 @@ static int check_options(const struct model *m, const struct session_options *o,
         return error_set(err, ERROR_USAGE, "a context of %d tokens is asked for, the model was made for 1 to %d",
             o->context, spec->context);
     if (o->chunk < 1 || o->logits < 1 || o->logits > o->chunk || o->threads < 1)
-        return error_set(err, ERROR_USAGE, "session with passes of %d tokens, %d rows of logits and %d threads", o->chunk,
-            o->logits, o->threads);
+        return error_set(err, ERROR_USAGE, "session with passes of %d tokens, %d rows of logits and %d threads",
+            o->chunk, o->logits, o->threads);
     return kv_check(spec, &kv, err);
 }
 
