@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass through the model over a flat list of tokens: a prompt, one more token, forty chats at once are the same
- * call. */
+/* One pass through the model over a flat list of tokens: a prompt, one more token, forty chats at once are one call. */
 #ifndef WAZN_MODEL_PASS_H
 #define WAZN_MODEL_PASS_H
 
@@ -14,6 +13,9 @@ struct pass_options {
     int logits_max;  /* rows whose logits may be asked for in one pass */
     int context_max; /* longest sequence */
     int threads;
+    /* Called after each layer with the residual stream (tokens, width); for comparing implementations. NULL: not. */
+    void (*trace)(void *context, int layer, const float *x, int tokens, int width);
+    void *trace_context;
 };
 
 struct pass; /* values, scratch, logits: one arena */

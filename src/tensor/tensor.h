@@ -5,6 +5,7 @@
 
 #include "tensor/format.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,5 +35,10 @@ struct weight {
     struct tensor tensor;
     const struct tensor *experts; /* (expert count) for roles with one matrix per expert, else NULL */
 };
+
+static inline bool weight_present(const struct weight *w)
+{
+    return w && w->tensor.format;
+}
 
 #endif

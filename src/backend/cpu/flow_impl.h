@@ -44,11 +44,6 @@ static inline float *scratch_of(float *all, size_t stride, int thread)
     return all + (size_t)thread * stride;
 }
 
-static inline bool weight_present(const struct weight *w)
-{
-    return w && w->tensor.format;
-}
-
 /* Values [first, first + n) of a row as floats: in place where they are stored so, else decoded into `buffer`, which has
  * room for n values and the rest of two blocks. */
 const float *tensor_part(const struct tensor *t, int64_t row, int64_t first, int64_t n, float *buffer);
