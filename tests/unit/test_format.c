@@ -223,7 +223,7 @@ static void strange_values_encode(void **state)
 static void constant_blocks(void **state)
 {
     (void)state;
-    static const float values[] = { 0.0f, 1.0f, -1.0f, 0.0078125f };
+    static const float values[] = { 0.0f, 1.0f, -1.0f, 0.125f };
     for (int i = 0; i < FORMAT_COUNT; i++) {
         const struct format *f = formats[i];
         for (size_t v = 0; f->encode && v < sizeof values / sizeof *values; v++) {

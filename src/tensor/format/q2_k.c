@@ -4,7 +4,27 @@
 #include "tensor/block.h"
 #include "tensor/dots/dots.h"
 #include "tensor/format.h"
+#include "tensor/format/fit.h"
 #include "tensor/half.h"
+
+#include <string.h>
+
+static void encode(void *out, const float *in, const float *importance, int64_t n)
+{
+    static const struct affine_kind kind = { .size = 16, .top = 3, .scale_top = 15 };
+    struct q2_k_block *b = out;
+    for (int64_t k = 0; k < n; k += 256, b++) {
+        struct affine_fit f;
+        affine_fit(&f, &kind, in + k, importance ? importance + k : NULL);
+        memset(b, 0, sizeof *b);
+        u16_write(b->d, f.d);
+        u16_write(b->m, f.m);
+        for (int s = 0; s < 16; s++)
+            b->scales[s] = (uint8_t)(f.scales[s] | f.mins[s] << 4);
+        for (int i = 0; i < 256; i++)
+            b->q[i / 128 * 32 + i % 32] |= (uint8_t)(f.q[i] << i % 128 / 32 * 2);
+    }
+}
 
 static void decode(float *out, const void *in, int64_t n)
 {
@@ -26,7 +46,7 @@ const struct format format_q2_k = {
     .id = FORMAT_q2_k,
     .block = 256,
     .block_bytes = sizeof(struct q2_k_block),
-    .encode = NULL,
+    .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_k,
     .dots = q2_k_dots,

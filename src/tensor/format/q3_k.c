@@ -4,7 +4,31 @@
 #include "tensor/block.h"
 #include "tensor/dots/dots.h"
 #include "tensor/format.h"
+#include "tensor/format/fit.h"
 #include "tensor/half.h"
+
+#include <string.h>
+
+static void encode(void *out, const float *in, const float *importance, int64_t n)
+{
+    static const struct signed_kind kind = { .steps = 4, .scale_steps = 32 };
+    struct q3_k_block *b = out;
+    for (int64_t k = 0; k < n; k += 256, b++) {
+        struct signed_fit f;
+        uint8_t scales[16];
+        signed_fit(&f, &kind, in + k, importance ? importance + k : NULL);
+        memset(b, 0, sizeof *b);
+        u16_write(b->d, f.d);
+        for (int s = 0; s < 16; s++)
+            scales[s] = (uint8_t)(f.scales[s] + 32);
+        k_scales16_pack(b->scales, scales);
+        for (int i = 0; i < 256; i++) {
+            int q = f.q[i] + 4;
+            b->q[i / 128 * 32 + i % 32] |= (uint8_t)((q & 3) << i % 128 / 32 * 2);
+            b->high[i % 32] |= (uint8_t)(q >> 2 << i / 32);
+        }
+    }
+}
 
 static void decode(float *out, const void *in, int64_t n)
 {
@@ -28,7 +52,7 @@ const struct format format_q3_k = {
     .id = FORMAT_q3_k,
     .block = 256,
     .block_bytes = sizeof(struct q3_k_block),
-    .encode = NULL,
+    .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_k,
     .dots = q3_k_dots,

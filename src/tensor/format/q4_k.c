@@ -4,7 +4,26 @@
 #include "tensor/block.h"
 #include "tensor/dots/dots.h"
 #include "tensor/format.h"
+#include "tensor/format/fit.h"
 #include "tensor/half.h"
+
+#include <string.h>
+
+static void encode(void *out, const float *in, const float *importance, int64_t n)
+{
+    static const struct affine_kind kind = { .size = 32, .top = 15, .scale_top = 63 };
+    struct q4_k_block *b = out;
+    for (int64_t k = 0; k < n; k += 256, b++) {
+        struct affine_fit f;
+        affine_fit(&f, &kind, in + k, importance ? importance + k : NULL);
+        memset(b, 0, sizeof *b);
+        u16_write(b->d, f.d);
+        u16_write(b->m, f.m);
+        k_scales8_pack(b->scales, f.scales, f.mins);
+        for (int i = 0; i < 256; i++)
+            b->q[i / 64 * 32 + i % 32] |= (uint8_t)(f.q[i] << i % 64 / 32 * 4);
+    }
+}
 
 static void decode(float *out, const void *in, int64_t n)
 {
@@ -28,7 +47,7 @@ const struct format format_q4_k = {
     .id = FORMAT_q4_k,
     .block = 256,
     .block_bytes = sizeof(struct q4_k_block),
-    .encode = NULL,
+    .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_k,
     .dots = q4_k_dots,

@@ -3,7 +3,28 @@
 #include "tensor/block.h"
 #include "tensor/dots/dots.h"
 #include "tensor/format.h"
+#include "tensor/format/fit.h"
 #include "tensor/half.h"
+
+#include <string.h>
+
+static void encode(void *out, const float *in, const float *importance, int64_t n)
+{
+    static const struct affine_kind kind = { .size = 32, .top = 31, .scale_top = 63 };
+    struct q5_k_block *b = out;
+    for (int64_t k = 0; k < n; k += 256, b++) {
+        struct affine_fit f;
+        affine_fit(&f, &kind, in + k, importance ? importance + k : NULL);
+        memset(b, 0, sizeof *b);
+        u16_write(b->d, f.d);
+        u16_write(b->m, f.m);
+        k_scales8_pack(b->scales, f.scales, f.mins);
+        for (int i = 0; i < 256; i++) {
+            b->q[i / 64 * 32 + i % 32] |= (uint8_t)((f.q[i] & 15) << i % 64 / 32 * 4);
+            b->high[i % 32] |= (uint8_t)(f.q[i] >> 4 << i / 32);
+        }
+    }
+}
 
 static void decode(float *out, const void *in, int64_t n)
 {
@@ -27,7 +48,7 @@ const struct format format_q5_k = {
     .id = FORMAT_q5_k,
     .block = 256,
     .block_bytes = sizeof(struct q5_k_block),
-    .encode = NULL,
+    .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_k,
     .dots = q5_k_dots,

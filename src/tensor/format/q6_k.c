@@ -4,7 +4,28 @@
 #include "tensor/block.h"
 #include "tensor/dots/dots.h"
 #include "tensor/format.h"
+#include "tensor/format/fit.h"
 #include "tensor/half.h"
+
+#include <string.h>
+
+static void encode(void *out, const float *in, const float *importance, int64_t n)
+{
+    static const struct signed_kind kind = { .steps = 32, .scale_steps = 128 };
+    struct q6_k_block *b = out;
+    for (int64_t k = 0; k < n; k += 256, b++) {
+        struct signed_fit f;
+        signed_fit(&f, &kind, in + k, importance ? importance + k : NULL);
+        memset(b, 0, sizeof *b);
+        u16_write(b->d, f.d);
+        memcpy(b->scales, f.scales, sizeof b->scales);
+        for (int i = 0; i < 256; i++) {
+            int q = f.q[i] + 32;
+            b->low[i / 128 * 64 + i % 64] |= (uint8_t)((q & 15) << i % 128 / 64 * 4);
+            b->high[i / 128 * 32 + i % 32] |= (uint8_t)(q >> 4 << i % 128 / 32 * 2);
+        }
+    }
+}
 
 static void decode(float *out, const void *in, int64_t n)
 {
@@ -28,7 +49,7 @@ const struct format format_q6_k = {
     .id = FORMAT_q6_k,
     .block = 256,
     .block_bytes = sizeof(struct q6_k_block),
-    .encode = NULL,
+    .encode = encode,
     .decode = decode,
     .pair = FORMAT_q8_k,
     .dots = q6_k_dots,
