@@ -181,7 +181,8 @@ static void check_value_length(struct builder *b)
     if (whole_of(b, "attention.key_length", &key) && whole_of(b, "attention.value_length", &value) && key != value &&
         b->rc == 0)
         b->rc = error_set(b->err, ERROR_UNSUPPORTED,
-            "attention.key_length is %" PRId64 ", attention.value_length %" PRId64 ": heads of two sizes are not handled",
+            "attention.key_length is %" PRId64 ", attention.value_length %" PRId64
+            ": heads of two sizes are not handled",
             key, value);
 }
 
@@ -211,7 +212,8 @@ static void set_rope_scaling(struct builder *b)
     }
     if (rc && b->rc == 0) {
         json_decref(scaling);
-        b->rc = error_set(b->err, ERROR_FORMAT, "key \"%srope.scaling.type\" or what belongs to it is unusable", b->prefix);
+        b->rc = error_set(
+            b->err, ERROR_FORMAT, "key \"%srope.scaling.type\" or what belongs to it is unusable", b->prefix);
         return;
     }
     set(b, "rope_scaling", scaling);
@@ -362,7 +364,8 @@ int gguf_config_new(json_t **out, const struct gguf *g, const struct table *tens
     const char *architecture = gguf_text(g, "general.architecture", &n);
     *out = NULL;
     if (!architecture && tensors->count)
-        return error_set(err, ERROR_FORMAT, "it has %zu tensors but no string \"general.architecture\"", tensors->count);
+        return error_set(
+            err, ERROR_FORMAT, "it has %zu tensors but no string \"general.architecture\"", tensors->count);
     b.out = json_object();
     if (!b.out)
         return error_memory(err, sizeof(json_t), "a config");
@@ -423,7 +426,8 @@ int gguf_generation_new(json_t **out, const struct gguf *g, struct error *err)
     for (size_t i = 0; i < sizeof sampling / sizeof sampling[0] && rc == 0; i++) {
         double x = gguf_real(g, sampling[i].key, NAN);
         if (isfinite(x) && fabs(x) < 0x1p53)
-            rc = json_object_set_new(o, sampling[i].config, sampling[i].whole ? json_integer((json_int_t)x) : json_real(x));
+            rc = json_object_set_new(
+                o, sampling[i].config, sampling[i].whole ? json_integer((json_int_t)x) : json_real(x));
     }
     *out = NULL;
     if (rc == 0 && json_object_size(o)) {

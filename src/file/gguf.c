@@ -76,8 +76,9 @@ static int take_header(struct gguf_cursor *c, uint64_t *tensors, uint64_t *keys,
     if (c->size < HEADER_BYTES)
         return error_set(err, ERROR_FORMAT, "it has %" PRIu64 " bytes, a GGUF header has %u", c->size, HEADER_BYTES);
     if (memcmp(c->data, "GGUF", 4) != 0)
-        return error_set(err, ERROR_FORMAT, "it is not a GGUF file: it starts with %02x %02x %02x %02x, expected 47 47 55 46",
-            c->data[0], c->data[1], c->data[2], c->data[3]);
+        return error_set(err, ERROR_FORMAT,
+            "it is not a GGUF file: it starts with %02x %02x %02x %02x, expected 47 47 55 46", c->data[0], c->data[1],
+            c->data[2], c->data[3]);
     gguf_take_number(c, 4, &magic, "the header", NULL);
     gguf_take_number(c, 4, &version, "the header", NULL);
     gguf_take_number(c, 8, tensors, "the header", NULL);

@@ -42,8 +42,8 @@ struct gguf_value {
     uint64_t bytes;
 };
 
-/* Map and read a file. tensors: where its tensors are added, or NULL for the metadata alone (the tensor list is then not
- * looked at). ERROR_FORMAT tells key or tensor and numbers; big-endian files and version 1: ERROR_UNSUPPORTED. */
+/* Map and read a file. tensors: where its tensors are added, or NULL for the metadata alone (the tensor list is then
+ * not looked at). ERROR_FORMAT tells key or tensor and numbers; big-endian files and version 1: ERROR_UNSUPPORTED. */
 int gguf_open(struct gguf **out, const char *path, struct table *tensors, struct error *err);
 /* The same from memory, which must outlive it; `path` names it in errors. */
 int gguf_read(struct gguf **out, const void *data, size_t size, const char *path, struct table *tensors,
@@ -83,7 +83,7 @@ static inline float gguf_float32_at(const struct gguf_value *v, uint64_t i)
     return x;
 }
 
-/* The strings of an array in order: struct gguf_strings it; gguf_strings_begin(&it, v); while (gguf_strings_next(...)). */
+/* The strings of an array in order: begin, then next until it is false. Texts are not 0-terminated. */
 struct gguf_strings {
     const unsigned char *at;
     uint64_t left;

@@ -66,7 +66,8 @@ static int read_header(struct header *h, int64_t *vocab, const void *data, size_
     if (h->dim <= 0 || h->hidden <= 0 || h->layers <= 0 || h->heads <= 0 || h->kv_heads <= 0 || *vocab == 0 ||
         h->context <= 0)
         return error_set(err, ERROR_FORMAT,
-            "it is no llama2.c checkpoint: dim %d, hidden %d, layers %d, heads %d, kv heads %d, vocabulary %d, context %d",
+            "it is no llama2.c checkpoint: dim %d, hidden %d, layers %d, heads %d, kv heads %d, vocabulary %d, "
+            "context %d",
             h->dim, h->hidden, h->layers, h->heads, h->kv_heads, h->vocab, h->context);
     if (h->dim % h->heads || h->heads % h->kv_heads || h->dim / h->heads % 2)
         return error_set(err, ERROR_FORMAT,

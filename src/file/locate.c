@@ -175,8 +175,8 @@ static bool is_plain_name(const char *text, size_t n)
         return false;
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-            c == '.';
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                     c == '_' || c == '.';
         if (!plain)
             return false;
     }
@@ -263,7 +263,8 @@ static int find_snapshot(struct location *l, const char *repository, const struc
         rc = folder ? 0 : error_memory(err, strlen(snapshots), "a path");
     }
     if (rc == 0 && !file_is_folder(folder))
-        rc = error_set(err, ERROR_NOT_FOUND, "refs/main says revision %s, but there is no folder \"%s\"", revision, folder);
+        rc = error_set(
+            err, ERROR_NOT_FOUND, "refs/main says revision %s, but there is no folder \"%s\"", revision, folder);
     if (rc == 0)
         rc = find_in_folder(l, folder, err);
     free(folder);

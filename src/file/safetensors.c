@@ -229,14 +229,15 @@ static uint64_t load_length(const unsigned char *p)
 static int find_header(const unsigned char *data, size_t size, uint64_t *length, struct error *err)
 {
     if (size < 8)
-        return error_set(err, ERROR_FORMAT, "it has %zu bytes, a safetensors file starts with 8 of header length", size);
+        return error_set(
+            err, ERROR_FORMAT, "it has %zu bytes, a safetensors file starts with 8 of header length", size);
     *length = load_length(data);
     if (*length > SAFETENSORS_HEADER_MAX)
         return error_set(err, ERROR_FORMAT, "its header length is %" PRIu64 ", the limit is %u", *length,
             SAFETENSORS_HEADER_MAX);
     if (*length > size - 8)
-        return error_set(err, ERROR_FORMAT, "its header length is %" PRIu64 ", the file has %zu bytes behind it", *length,
-            size - 8);
+        return error_set(err, ERROR_FORMAT, "its header length is %" PRIu64 ", the file has %zu bytes behind it",
+            *length, size - 8);
     if (*length == 0 || data[8] != '{')
         return error_set(err, ERROR_FORMAT, "its header of %" PRIu64 " bytes does not start with '{'", *length);
     return 0;

@@ -29,8 +29,8 @@ static int check_shard_name(const char *tensor, const json_t *file, struct error
     if (!name)
         return error_set(err, ERROR_FORMAT, "the file of tensor \"%s\" is not a string", tensor);
     if (!*name || *name == '.' || strchr(name, '/') || strlen(name) != json_string_length(file))
-        return error_set(err, ERROR_FORMAT, "tensor \"%s\" is said to be in \"%s\", which is not a plain file name", tensor,
-            name);
+        return error_set(
+            err, ERROR_FORMAT, "tensor \"%s\" is said to be in \"%s\", which is not a plain file name", tensor, name);
     return 0;
 }
 
@@ -162,7 +162,7 @@ int source_read_gguf_parts(struct source *s, struct error *err)
     int64_t tensors = gguf_whole(s->gguf, "split.tensors.count", (int64_t)s->tensors.count);
     if (rc == 0 && tensors != (int64_t)s->tensors.count)
         rc = error_set(err, ERROR_FORMAT,
-            "could not open \"%s\": its %" PRId64 " parts hold %zu tensors, split.tensors.count is %" PRId64, path, count,
-            s->tensors.count, tensors);
+            "could not open \"%s\": its %" PRId64 " parts hold %zu tensors, split.tensors.count is %" PRId64, path,
+            count, s->tensors.count, tensors);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening what a person named. A file that somebody cuts shorter while it is mapped ends the process with SIGBUS on the
- * next touch of the missing pages: the system offers no error there, and copying every weight to avoid it would cost the
- * memory that mapping saves. Replace model files by rename, as every download tool does, never in place. */
+/* Opening what a person named. A file that somebody cuts shorter while it is mapped ends the process with SIGBUS on
+ * the next touch of the missing pages: the system offers no error there, and copying every weight to avoid it would
+ * cost the memory that mapping saves. Replace model files by rename, as every download tool does, never in place. */
 #include "file/source_impl.h"
 
 #include "file/safetensors.h"

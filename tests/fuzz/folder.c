@@ -41,7 +41,8 @@ static void clean(void)
 
 static void prepare(void)
 {
-    static const char weights[] = "\x38\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}      abcd";
+    static const char weights[] =
+        "\x38\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}      abcd";
     if (!mkdtemp(folder))
         abort();
     atexit(clean);
