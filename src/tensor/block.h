@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the blocks of the quantized formats lie in memory (GGUF's layouts, little endian). Members are bytes, so a block may
- * start at any address; the scales are read with u16_read of tensor/half.h. */
+/* How the blocks of the quantized formats lie in memory (GGUF's layouts, little endian). Members are bytes, so a block
+ * may start at any address; the scales are read with u16_read of tensor/half.h. */
 #ifndef WAZN_TENSOR_BLOCK_H
 #define WAZN_TENSOR_BLOCK_H
 
 #include <stdint.h>
 
-/* In the blocks of 32, value i < 16 is the low and value i + 16 the high nibble of q[i]; bit i of `high`, a little-endian
- * word, is the fifth bit of value i. d and m are binary16. */
+/* In the blocks of 32, value i < 16 is the low and value i + 16 the high nibble of q[i]; bit i of `high`, a
+ * little-endian word, is the fifth bit of value i. d and m are binary16. */
 struct q4_0_block { /* d (q - 8) */
     uint8_t d[2], q[16];
 };
@@ -86,8 +86,8 @@ static inline void k_scales8_pack(uint8_t packed[12], const uint8_t scales[8], c
     }
 }
 
-/* Sixteen 6-bit scales from 12 bytes: 0..7 hold the low nibbles of scales 0..7 (low) and 8..15 (high); bits 2k and 2k + 1
- * of byte 8 + i are the upper bits of scale 4k + i. */
+/* Sixteen 6-bit scales from 12 bytes: 0..7 hold the low nibbles of scales 0..7 (low) and 8..15 (high); bits 2k and
+ * 2k + 1 of byte 8 + i are the upper bits of scale 4k + i. */
 static inline void k_scales16_unpack(uint8_t scales[16], const uint8_t packed[12])
 {
     for (int i = 0; i < 16; i++) {

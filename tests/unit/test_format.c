@@ -2,6 +2,7 @@
 /* Every storage format: bit-exact with the reference decoders and encoders, defined for hostile bytes and floats. */
 #include "support.h"
 
+#include "base/filemap.h"
 #include "base/json.h"
 #include "base/random.h"
 #include "tensor/block.h"
@@ -189,8 +190,8 @@ static void random_bytes_decode(void **state)
 /* What an encoder may meet beside ordinary numbers. */
 static float strange(struct random *r)
 {
-    static const float odd[] = { 0.0f, -0.0f, NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, FLT_MIN, 1e-45f, -1e-40f, 65504.0f,
-        65536.0f, 1e20f, -1e-20f, 0.49999997f, 1.0f };
+    static const float odd[] = { 0.0f, -0.0f, NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, FLT_MIN, 1e-45f, -1e-40f,
+        65504.0f, 65536.0f, 1e20f, -1e-20f, 0.49999997f, 1.0f };
     return odd[random_below(r, sizeof odd / sizeof *odd)];
 }
 
@@ -321,6 +322,77 @@ static void e4m3_every_value(void **state)
     assert_int_equal(e4m3_from_f32(NAN) & 0x7f, 0x7f);
 }
 
+/* A file of the collection; the caller closes it. False: the collection is absent. */
+static int collection_open(struct filemap *file, const char *name)
+{
+    const char *path = test_data(test_join("formats/quant", name));
+    if (path)
+        assert_int_equal(filemap_open(file, path, NULL), 0);
+    return path != NULL;
+}
+
+static const float *floats_of(const struct filemap *file)
+{
+    return (const float *)(const void *)file->data;
+}
+
+static void collected_mxfp4(void **state)
+{
+    (void)state;
+    struct filemap blocks, expected, scales;
+    float got[128];
+    if (!collection_open(&blocks, "mxfp4_gguf_test_blocks.bin"))
+        skip();
+    collection_open(&expected, "mxfp4_gguf_test_expected.f32");
+    collection_open(&scales, "e8m0_decode.f32");
+    assert_int_equal(blocks.size, 4 * 17);
+    assert_int_equal(expected.size, sizeof got);
+    assert_int_equal(scales.size, 1024);
+    format_mxfp4.decode(got, blocks.data, 128);
+    for (int i = 0; i < 128; i++)
+        assert_true(got[i] == floats_of(&expected)[i]); /* level 8: -0 there, 0 in GGUF's reader */
+    for (int e = 0; e < 255; e++) {
+        float whole = 2.0f * f32_from_e8m0_half((uint8_t)e);
+        same_floats("e8m0", &whole, floats_of(&scales) + e, 1);
+    }
+    assert_true(isnan(floats_of(&scales)[255])); /* as OCP says; GGUF's blocks read it as a number */
+    filemap_close(&blocks);
+    filemap_close(&expected);
+    filemap_close(&scales);
+}
+
+static void collected_e4m3(void **state)
+{
+    (void)state;
+    struct filemap decoded, inputs, encoded;
+    unsigned char every[256];
+    float got[256];
+    if (!collection_open(&decoded, "fp8_e4m3fn_decode.f32"))
+        skip();
+    collection_open(&inputs, "fp8_test_inputs.f32");
+    collection_open(&encoded, "fp8_e4m3fn_encoded.u8");
+    assert_int_equal(decoded.size, sizeof got);
+    assert_int_equal(inputs.size, 4 * encoded.size);
+    for (int i = 0; i < 256; i++)
+        every[i] = (unsigned char)i;
+    format_f8_e4m3.decode(got, every, 256);
+    same_floats("f8_e4m3", got, floats_of(&decoded), 256);
+    for (size_t i = 0; i < encoded.size; i++) {
+        float x = floats_of(&inputs)[i];
+        unsigned char b;
+        format_f8_e4m3.encode(&b, &x, NULL, 1);
+        if (fabsf(x) > 464.0f) /* the collection does not saturate */
+            assert_int_equal(b, x > 0 ? 0x7e : 0xfe);
+        else if (isnan(x))
+            assert_int_equal(b & 0x7f, 0x7f);
+        else
+            assert_int_equal(b, encoded.data[i]);
+    }
+    filemap_close(&decoded);
+    filemap_close(&inputs);
+    filemap_close(&encoded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +402,8 @@ int main(void)
         cmocka_unit_test(random_bytes_decode),
         cmocka_unit_test(strange_values_encode),
         cmocka_unit_test(constant_blocks),
+        cmocka_unit_test(collected_mxfp4),
+        cmocka_unit_test(collected_e4m3),
         cmocka_unit_test(f16_every_value),
         cmocka_unit_test(bf16_every_value),
         cmocka_unit_test(e4m3_every_value),

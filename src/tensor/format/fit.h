@@ -18,7 +18,8 @@ static inline float fit_add_lanes(const float lane[FIT_LANES])
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-/* stored = d scale q - m min, with 0 <= q <= top and 0 <= scale, min <= scale_top; `size` values share scale and min. */
+/* stored = d scale q - m min, with 0 <= q <= top and 0 <= scale, min <= scale_top; `size` values share scale and min
+ * (a multiple of FIT_LANES, at least FIT_BLOCK / FIT_PARTS). */
 struct affine_kind {
     int size, top, scale_top;
 };
@@ -43,11 +44,11 @@ struct signed_fit {
 void signed_fit(struct signed_fit *f, const struct signed_kind *kind, const float *x, const float *importance);
 
 /* y = x / peak and w = importance / its largest, where peak is the largest magnitude; so squares neither overflow nor
- * vanish. Weights that are not positive and finite count 0; where none counts, all count 1. Returns peak, or 0 where all
- * of x is too small to matter, or NaN where a value is not finite (y, w are not written then). */
+ * vanish. Weights that are not positive and finite count 0; where none counts, all count 1. Returns peak, or 0 where
+ * all of x is too small to matter, or NaN where a value is not finite (y, w are not written then). */
 float fit_prepare(float *y, float *w, const float *x, const float *importance, int n);
 
-/* The binary16 nearest to `scale`, but finite, and 0 for 0 only: whole scales of 1 and more can still use a tiny one. */
+/* The binary16 nearest to `scale`, but finite, and 0 for 0 only: whole scales can still make use of a tiny one. */
 uint16_t fit_scale_store(float scale);
 
 #endif

@@ -26,7 +26,8 @@ static void nearest_values(float *near, const float *y, float inverse)
     }
 }
 
-/* Round for the scale a; returns the best scale for those levels, and by how much it lowers the error that zeros have. */
+/* Round for the scale a; returns the best scale for those levels, and by how much it lowers the error that zeros
+ * have. */
 static float round_and_solve(float *gain, const float *y, const float *w, float a)
 {
     float near[32], xq[FIT_LANES] = { 0 }, qq[FIT_LANES] = { 0 };

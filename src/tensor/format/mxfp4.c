@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OCP MX FP4: blocks of 32 E2M1 values and one power of two (Microscaling Formats 1.0, 5.2), in GGUF's order of nibbles. */
+/* OCP MXFP4 (Microscaling Formats 1.0): blocks of 32 E2M1 values and one power of two, in GGUF's order of nibbles. */
 #include "tensor/block.h"
 #include "tensor/dots/dots.h"
 #include "tensor/format.h"

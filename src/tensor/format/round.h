@@ -8,8 +8,8 @@
 #include <float.h>
 #include <stdint.h>
 
-/* The first value of the largest magnitude, with its sign. A NaN counts as larger than any number, so that what is wrong
- * with the input shows in the scale. */
+/* The first value of the largest magnitude, with its sign. A NaN counts as larger than any number, so that what is
+ * wrong with the input shows in the scale. */
 static inline float block_peak(const float *x, int n)
 {
     uint32_t most = 0;
