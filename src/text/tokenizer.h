@@ -32,6 +32,7 @@ enum tokenize_flag {
     TOKENIZE_BOS = 2,     /* put BOS in front where the vocabulary has one */
     TOKENIZE_DEFAULT = 4, /* add BOS and EOS as the model's own files say (add_bos_token, post_processor) */
     TOKENIZE_CONTINUE = 8, /* text goes on after other text: no dummy prefix space in front (SentencePiece) */
+    TOKENIZE_BEHIND = 16,  /* text stands behind a special token: a dummy prefix where the model's files put one */
 };
 /* Append the tokens of text (any bytes: malformed UTF-8 is encoded by bytes where the vocabulary has them, else as
  * unknown, as the reference does with U+FFFD). */

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/chat/chat_impl.h"
+
+#include "base/utf8.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void flush(struct chat_writer *w)
+{
+    if (w->rc == 0)
+        w->rc = buffer_check(&w->text, "a conversation", w->err);
+    if (w->rc == 0 && w->text.used > 0)
+        w->rc = tokenizer_encode(w->tokenizer, w->text.data, w->text.used, w->flags, w->out, w->err);
+    buffer_clear(&w->text);
+    w->flags = TOKENIZE_BEHIND;
+}
+
+void chat_bytes(struct chat_writer *w, const char *text, size_t n)
+{
+    buffer_add(&w->text, text, n);
+}
+
+void chat_text(struct chat_writer *w, const char *text)
+{
+    if (text)
+        chat_bytes(w, text, strlen(text));
+}
+
+static bool is_space(int32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+size_t chat_space_front(const char *text, size_t n)
+{
+    size_t at = 0;
+    while (at < n) {
+        int32_t point;
+        int length = utf8_decode(text + at, n - at, &point);
+        if (!is_space(point))
+            break;
+        at += (size_t)length;
+    }
+    return at;
+}
+
+size_t chat_space_back(const char *text, size_t n)
+{
+    size_t end = n;
+    while (end > 0) {
+        int32_t point;
+        size_t start = end - 1;
+        while (start > 0 && end - start < 4 && ((unsigned char)text[start] & 0xc0) == 0x80)
+            start--;
+        if ((size_t)utf8_decode(text + start, end - start, &point) != end - start || !is_space(point))
+            break;
+        end = start;
+    }
+    return n - end;
+}
+
+void chat_trimmed(struct chat_writer *w, const char *text)
+{
+    if (!text)
+        return;
+    size_t n = strlen(text), front = chat_space_front(text, n);
+    chat_bytes(w, text + front, n - front - chat_space_back(text + front, n - front));
+}
+
+static void put_token(struct chat_writer *w, int32_t id)
+{
+    flush(w);
+    if (w->rc == 0)
+        tokens_add(w->out, id);
+}
+
+void chat_token(struct chat_writer *w, const char *name)
+{
+    int32_t id = tokenizer_find(w->tokenizer, name, strlen(name));
+    if (id < 0 && w->rc == 0)
+        w->rc = error_set(w->err, ERROR_USAGE, "chat format %s needs the token \"%s\", which the vocabulary lacks",
+            w->format->name, name);
+    put_token(w, id);
+}
+
+void chat_bos(struct chat_writer *w)
+{
+    int32_t id = tokenizer_special(w->tokenizer, TOKEN_BOS);
+    if (id >= 0)
+        put_token(w, id);
+}
+
+void chat_eos(struct chat_writer *w)
+{
+    int32_t id = tokenizer_special(w->tokenizer, TOKEN_EOS);
+    if (id < 0 && w->rc == 0)
+        w->rc = error_set(
+            w->err, ERROR_USAGE, "chat format %s ends messages with EOS, which the vocabulary lacks", w->format->name);
+    put_token(w, id);
+}
+
+void chat_continue(struct chat_writer *w)
+{
+    w->flags = TOKENIZE_CONTINUE;
+}
+
+int chat_refuse(struct chat_writer *w, const char *reason)
+{
+    if (w->rc == 0)
+        w->rc = error_set(w->err, ERROR_USAGE, "chat format %s: %s", w->format->name, reason);
+    return w->rc;
+}
+
+int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat_request *r,
+    struct tokens *out, struct error *err)
+{
+    struct chat_writer w = {.format = f, .tokenizer = t, .out = out, .err = err};
+    int rc = f->render(&w, r, err);
+    if (rc == 0) {
+        flush(&w);
+        rc = w.rc ? w.rc : tokens_check(out, err);
+    }
+    buffer_release(&w.text);
+    return rc;
+}
+
+/* ---- JSON as Python writes it ---- */
+
+static void json_string_out(struct buffer *b, const char *s, size_t n)
+{
+    static const char escapes[] = "\"\"\\\\\nn\rr\tt\bb\ff";
+    buffer_add_byte(b, '"');
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        const char *e = escapes;
+        while (*e && *e != (char)c)
+            e += 2;
+        if (c != 0 && *e) {
+            buffer_add_byte(b, '\\');
+            buffer_add_byte(b, e[1]);
+        } else if (c < 0x20) {
+            buffer_printf(b, "\\u%04x", c);
+        } else {
+            buffer_add_byte(b, (char)c);
+        }
+    }
+    buffer_add_byte(b, '"');
+}
+
+/* The shortest digits that read back equal, in Python's choice of plain or exponent form. */
+static void json_real_out(struct buffer *b, double x)
+{
+    char text[40];
+    int digits = 1;
+    do
+        snprintf(text, sizeof text, "%.*e", digits - 1, x);
+    while (digits++ < 17 && strtod(text, NULL) != x);
+    int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10), shown = digits - 1;
+    if (exponent < -4 || exponent >= 16) {
+        buffer_add_text(b, text);
+        return;
+    }
+    int decimals = shown - 1 - exponent;
+    snprintf(text, sizeof text, "%.*f", decimals > 1 ? decimals : 1, x);
+    buffer_add_text(b, text);
+}
+
+static void new_line(struct buffer *b, int indent, int depth)
+{
+    if (indent > 0)
+        buffer_printf(b, "\n%*s", indent * depth, "");
+}
+
+static void json_out(struct buffer *b, const json_t *v, int indent, int depth);
+
+static void json_array_out(struct buffer *b, const json_t *v, int indent, int depth)
+{
+    size_t n = json_array_size(v);
+    buffer_add_byte(b, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buffer_add_text(b, indent ? "," : ", ");
+        new_line(b, indent, depth + 1);
+        json_out(b, json_array_get(v, i), indent, depth + 1);
+    }
+    if (n)
+        new_line(b, indent, depth);
+    buffer_add_byte(b, ']');
+}
+
+static void json_object_out(struct buffer *b, const json_t *v, int indent, int depth)
+{
+    const char *key;
+    const json_t *value;
+    bool first = true;
+    buffer_add_byte(b, '{');
+    /* Jansson's iterator takes a plain pointer, but does not write. */
+    void *at = json_object_iter((json_t *)(uintptr_t)v);
+    for (; at; at = json_object_iter_next((json_t *)(uintptr_t)v, at)) {
+        key = json_object_iter_key(at);
+        value = json_object_iter_value(at);
+        if (!first)
+            buffer_add_text(b, indent ? "," : ", ");
+        first = false;
+        new_line(b, indent, depth + 1);
+        json_string_out(b, key, strlen(key));
+        buffer_add_text(b, ": ");
+        json_out(b, value, indent, depth + 1);
+    }
+    if (!first)
+        new_line(b, indent, depth);
+    buffer_add_byte(b, '}');
+}
+
+static void json_out(struct buffer *b, const json_t *v, int indent, int depth)
+{
+    switch (v ? json_typeof(v) : JSON_NULL) {
+    case JSON_OBJECT: json_object_out(b, v, indent, depth); break;
+    case JSON_ARRAY: json_array_out(b, v, indent, depth); break;
+    case JSON_STRING: json_string_out(b, json_string_value(v), json_string_length(v)); break;
+    case JSON_INTEGER: buffer_printf(b, "%lld", (long long)json_integer_value(v)); break;
+    case JSON_REAL: json_real_out(b, json_real_value(v)); break;
+    case JSON_TRUE: buffer_add_text(b, "true"); break;
+    case JSON_FALSE: buffer_add_text(b, "false"); break;
+    case JSON_NULL: buffer_add_text(b, "null"); break;
+    }
+}
+
+void chat_json(struct chat_writer *w, const json_t *value, int indent)
+{
+    json_out(&w->text, value, indent, 0);
+}
+
+void chat_arguments(struct chat_writer *w, const json_t *arguments)
+{
+    if (json_is_string(arguments))
+        chat_text(w, json_string_value(arguments));
+    else
+        chat_json(w, arguments, 0);
+}
