@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "case.h"
+
+#include "support.h"
+
+#include "file/safetensors.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void case_read(struct golden_case *c, const char *path)
+{
+    struct error err = { 0 };
+    const char *name = strrchr(path, '/') + 1;
+    memset(c, 0, sizeof *c);
+    snprintf(c->name, sizeof c->name, "%.*s", (int)(strlen(name) - strlen(".json")), name);
+    if (json_read_file_new(&c->json, path, 1 << 20, &err) != 0)
+        fail_msg("%s", err.text);
+    c->config = json_object_get(c->json, "config");
+    c->text = json_object_get(c->config, "text_config");
+    if (!c->text)
+        c->text = c->config;
+    const json_t *ids = json_object_get(c->json, "ids"), *id;
+    size_t i;
+    assert_true(json_array_size(ids) > 0 && json_array_size(ids) <= CASE_IDS_MAX);
+    json_array_foreach(ids, i, id) c->ids[c->n_ids++] = (int32_t)json_integer_value(id);
+}
+
+void case_release(struct golden_case *c)
+{
+    json_decref(c->json);
+}
+
+size_t case_tensors(const struct golden_case *c)
+{
+    return json_array_size(json_object_get(c->json, "tensors"));
+}
+
+bool case_is_bf16(const struct golden_case *c)
+{
+    return strcmp(json_text(c->json, "dtype", "F32"), "BF16") == 0;
+}
+
+/* base + k 2^-exponent with k in -127 .. 127: splitmix64 seeded by the FNV-1a hash of the name. */
+static void generate(float *out, int64_t n, const char *name, int exponent, double base)
+{
+    uint64_t x = 0xcbf29ce484222325u;
+    for (const char *p = name; *p; p++)
+        x = (x ^ (unsigned char)*p) * 0x100000001b3u;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t z = x += 0x9e3779b97f4a7c15u;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        z ^= z >> 31;
+        out[i] = (float)(base + ldexp((double)((z >> 32) % 255) - 127, -exponent));
+    }
+}
+
+void case_tensor_make(struct case_tensor *t, const struct golden_case *c, size_t i)
+{
+    const json_t *entry = json_array_get(json_object_get(c->json, "tensors"), i), *shape = json_array_get(entry, 1);
+    *t = (struct case_tensor) { .name = json_string_value(json_array_get(entry, 0)), .count = 1 };
+    t->dims = (int)json_array_size(shape);
+    assert_in_range(t->dims, 1, 3);
+    for (int d = 0; d < t->dims; d++) {
+        t->shape[d] = json_integer_value(json_array_get(shape, (size_t)d));
+        t->count *= t->shape[d];
+    }
+    t->data = malloc((size_t)t->count * sizeof *t->data);
+    assert_non_null(t->data);
+    generate(t->data, t->count, t->name, (int)json_integer_value(json_array_get(entry, 2)),
+        json_number_value(json_array_get(entry, 3)));
+}
+
+bool case_tensor_find(struct case_tensor *t, const struct golden_case *c, const char *name)
+{
+    const json_t *list = json_object_get(c->json, "tensors"), *entry;
+    size_t i;
+    json_array_foreach(list, i, entry)
+    {
+        if (strcmp(json_string_value(json_array_get(entry, 0)), name) == 0) {
+            case_tensor_make(t, c, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+void case_tensor_release(struct case_tensor *t)
+{
+    free(t->data);
+    memset(t, 0, sizeof *t);
+}
+
+/* Values are exact in bf16: cutting is rounding. */
+static void cut_to_bf16(void *data, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        uint16_t half;
+        memcpy(&bits, (unsigned char *)data + 4 * i, 4);
+        assert_int_equal(bits & 0xffff, 0);
+        half = (uint16_t)(bits >> 16);
+        memcpy((unsigned char *)data + 2 * i, &half, 2);
+    }
+}
+
+static const char *prefixed(char *out, size_t size, const struct golden_case *c, const char *name)
+{
+    const json_t *prefix = json_object_get(c->json, "prefix");
+    const char *plain = json_string_value(json_array_get(prefix, 0));
+    if (!plain || strncmp(name, plain, strlen(plain)) != 0)
+        return name;
+    snprintf(out, size, "%s%s", json_string_value(json_array_get(prefix, 1)), name + strlen(plain));
+    return out;
+}
+
+#define SHARD_TENSORS_MAX 128
+
+/* Every shards-th tensor from `first` on. */
+static void write_shard(const struct golden_case *c, const char *path, size_t first, size_t shards, json_t *places)
+{
+    struct case_tensor made[SHARD_TENSORS_MAX];
+    struct file_tensor list[SHARD_TENSORS_MAX];
+    char names[SHARD_TENSORS_MAX][128];
+    size_t n = 0;
+    struct error err = { 0 };
+    bool bf16 = case_is_bf16(c);
+    for (size_t i = first; i < case_tensors(c); i += shards, n++) {
+        assert_true(n < SHARD_TENSORS_MAX);
+        case_tensor_make(&made[n], c, i);
+        if (bf16)
+            cut_to_bf16(made[n].data, made[n].count);
+        list[n] = (struct file_tensor) { .name = prefixed(names[n], sizeof names[n], c, made[n].name),
+            .type_name = bf16 ? "BF16" : "F32", .dims = made[n].dims, .data = made[n].data,
+            .bytes = (uint64_t)made[n].count * (bf16 ? 2 : 4) };
+        memcpy(list[n].shape, made[n].shape, sizeof made[n].shape);
+        json_object_set_new(places, list[n].name, json_string(strrchr(path, '/') + 1));
+    }
+    if (safetensors_write(path, list, n, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    while (n > 0)
+        case_tensor_release(&made[--n]);
+}
+
+static void write_json(const char *folder, const char *name, const json_t *json)
+{
+    char *text = json_dumps(json, JSON_INDENT(2));
+    assert_non_null(text);
+    test_write(test_join(folder, name), text, strlen(text));
+    free(text);
+}
+
+void case_write_folder(const struct golden_case *c, const char *folder)
+{
+    size_t shards = (size_t)json_whole(c->json, "shards", 1);
+    json_t *places = json_object();
+    char name[64] = "model.safetensors";
+    for (size_t i = 0; i < shards; i++) {
+        if (shards > 1)
+            snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", i + 1, shards);
+        write_shard(c, test_join(folder, name), i, shards, places);
+    }
+    json_t *index = json_pack("{s:{}, s:o}", "metadata", "weight_map", places);
+    if (shards > 1)
+        write_json(folder, "model.safetensors.index.json", index);
+    json_decref(index);
+    write_json(folder, "config.json", c->config);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every family against transformers: tiny models with odd shapes, made again here and loaded from safetensors and GGUF. */
+#include "case.h"
+#include "runner.h"
+
+#include "support.h"
+
+#include "model/arch.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CASES_MAX 64
+
+static char paths[CASES_MAX][4096];
+static int n_paths;
+
+/* A logit is a sum of products w_k x_k. Rounding in the sum itself is below the unit roundoff times its length times
+ * sum |w_k x_k|, and the errors that x carries scale with the same sum. x collects them from every layer: a constant
+ * number of sums each, and the angles of rope, which the reference rounds to float32, so that a score at position p is
+ * off by up to p roundings. Hence |difference| <= u (FEW (layers + 1) + p layers / 4) sum |w_k x_k|, where FEW covers
+ * that sums of some fifty products lose a few units, not fifty, and that the reference's own error is as large. */
+#define FEW 6.0
+#define UNIT 0x1p-24
+
+static double allowed(const struct spec *s, int position)
+{
+    double turned = s->learned_positions ? 0 : 0.25 * position * s->layers;
+    return FEW * (s->layers + 1) + turned;
+}
+
+struct worst {
+    double scaled;  /* |difference| / (u sum) */
+    double allowed; /* of that row */
+    double share;   /* scaled / allowed, the largest */
+};
+
+static void compare_row(const struct runner *r, const json_t *row, const float *logits, struct worst *worst)
+{
+    const json_t *want = json_object_get(row, "logits"), *sums = json_object_get(row, "sums");
+    int position = (int)json_whole(row, "position", -1);
+    double bound = allowed(r->spec, position);
+    assert_int_equal(json_array_size(want), r->spec->vocabulary);
+    for (size_t i = 0; i < json_array_size(want); i++) {
+        double have = (double)logits[(int64_t)position * r->spec->vocabulary + (int64_t)i];
+        double scaled = fabs(have - json_number_value(json_array_get(want, i))) /
+            (UNIT * json_number_value(json_array_get(sums, i)));
+        if (!(scaled <= bound))
+            fail_msg("logit %zu at position %d is %.9g, expected %.9g: %.1f units, %.1f allowed", i, position, have,
+                json_number_value(json_array_get(want, i)), scaled, bound);
+        if (scaled / bound > worst->share)
+            *worst = (struct worst) { scaled, bound, scaled / bound };
+    }
+}
+
+static void compare(const struct runner *r, const struct golden_case *c, const float *logits, struct worst *worst)
+{
+    const json_t *rows = json_object_get(c->json, "rows"), *row;
+    size_t i;
+    assert_true(json_array_size(rows) >= 3);
+    json_array_foreach(rows, i, row) compare_row(r, row, logits, worst);
+}
+
+static void assert_same(const struct runner *r, const struct golden_case *c, float *have, const float *want,
+    const char *what)
+{
+    size_t n = (size_t)c->n_ids * (size_t)r->spec->vocabulary;
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&have[i], &want[i], sizeof *have) != 0)
+            fail_msg("%s: logit %zu at position %zu is %.9g instead of %.9g", what, i % (size_t)r->spec->vocabulary,
+                i / (size_t)r->spec->vocabulary, (double)have[i], (double)want[i]);
+    free(have);
+}
+
+/* However the text is cut, whatever shares the batch, with however many threads: the same bits. */
+static void check_cuts(const struct runner *r, const struct golden_case *c, const struct format *format,
+    const float *whole)
+{
+    int n = c->n_ids;
+    struct cut one_by_one = { .format = format, .threads = 1, .chunk = 1 };
+    assert_same(r, c, runner_logits_new(r, c->ids, n, &one_by_one), whole, "token by token");
+    struct cut two_threads = { .format = format, .threads = 2, .chunk = n };
+    assert_same(r, c, runner_logits_new(r, c->ids, n, &two_threads), whole, "two threads");
+    struct cut three_threads = { .format = format, .threads = 3, .chunk = n };
+    assert_same(r, c, runner_logits_new(r, c->ids, n, &three_threads), whole, "three threads");
+    for (unsigned seed = 1; seed <= 3; seed++) {
+        struct cut chunks = { .format = format, .threads = (int)seed, .seed = seed };
+        assert_same(r, c, runner_logits_new(r, c->ids, n, &chunks), whole, "random chunks");
+    }
+    assert_same(r, c, runner_batch_new(r, c->ids, n, 4, format), whole, "four sequences in a batch");
+}
+
+static void check_cache_formats(const struct runner *r, const struct golden_case *c)
+{
+    static const struct format *const kinds[] = { &format_f16, &format_bf16, &format_q8_0 };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct kv_options o = { .format = kinds[i], .context = c->n_ids, .tokens_max = c->n_ids };
+        struct cut cut = { .format = kinds[i], .threads = 1, .chunk = c->n_ids };
+        if (kv_check(r->spec, &o, NULL) != 0) {
+            assert_true(kinds[i] == &format_q8_0 && r->spec->head_dim % 32 != 0);
+            continue;
+        }
+        float *whole = runner_logits_new(r, c->ids, c->n_ids, &cut);
+        check_cuts(r, c, kinds[i], whole);
+        free(whole);
+    }
+}
+
+static void check_gguf(const struct golden_case *c, struct worst *worst)
+{
+    const char *path = test_join(test_folder(), "model.gguf");
+    const char *reason = case_write_gguf(c, path);
+    struct cut whole = { .format = &format_f32, .threads = 2, .chunk = c->n_ids };
+    struct runner r;
+    if (reason) {
+        printf("    %s: %s\n", c->name, reason);
+        return;
+    }
+    runner_open(&r, path);
+    float *logits = runner_logits_new(&r, c->ids, c->n_ids, &whole);
+    compare(&r, c, logits, worst);
+    free(logits);
+    runner_close(&r);
+}
+
+/* Every weight counted once, and found where it should lie: only what is stored transposed is copied. */
+static void check_size(const struct runner *r, const struct golden_case *c)
+{
+    struct model_size size;
+    uint64_t values = 0, bytes = 0;
+    model_measure(r->model, &size);
+    for (size_t i = 0; i < case_tensors(c); i++) {
+        struct case_tensor t;
+        case_tensor_make(&t, c, i);
+        values += (uint64_t)t.count;
+        case_tensor_release(&t);
+    }
+    bytes = values * (case_is_bf16(c) ? 2 : 4);
+    assert_int_equal(size.parameters, values);
+    assert_int_equal(size.mapped_bytes + size.copied_bytes, bytes);
+    assert_int_equal(size.format_bytes[case_is_bf16(c) ? FORMAT_bf16 : FORMAT_f32], bytes);
+    assert_true((size.copied_bytes > 0) == (r->spec->norm == NORM_LAYER));
+    assert_true(size.active < size.parameters || r->spec->tied);
+}
+
+static void check_case(void **state)
+{
+    struct golden_case c;
+    struct runner r;
+    struct worst worst = { 0 }, worst_gguf = { 0 };
+    const char *folder = test_folder();
+    case_read(&c, *state);
+    case_write_folder(&c, folder);
+    runner_open(&r, folder);
+    struct cut cut = { .format = &format_f32, .threads = 1, .chunk = c.n_ids };
+    float *whole = runner_logits_new(&r, c.ids, c.n_ids, &cut);
+    compare(&r, &c, whole, &worst);
+    check_cuts(&r, &c, &format_f32, whole);
+    check_cache_formats(&r, &c);
+    check_size(&r, &c);
+    check_gguf(&c, &worst_gguf);
+    printf("%-18s %-10s worst %6.1f of %6.1f units, GGUF %6.1f\n", c.name, r.spec->arch->name, worst.scaled,
+        worst.allowed, worst_gguf.scaled);
+    free(whole);
+    runner_close(&r);
+    case_release(&c);
+}
+
+static void every_family_has_two(void **state)
+{
+    (void)state;
+    for (const struct arch *const *a = archs; *a; a++) {
+        int n = 0;
+        for (int i = 0; i < n_paths; i++) {
+            struct golden_case c;
+            case_read(&c, paths[i]);
+            const struct arch *of = NULL;
+            assert_int_equal(arch_find(&of, c.config, NULL), 0);
+            n += of == *a;
+            case_release(&c);
+        }
+        if (n < 2)
+            fail_msg("family %s has %d golden models, expected two", (*a)->name, n);
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+int main(void)
+{
+    static struct CMUnitTest tests[CASES_MAX + 1];
+    const char *folder = test_repo("tests/golden/data/models");
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir)) && n_paths < CASES_MAX;)
+        if (strstr(e->d_name, ".json"))
+            snprintf(paths[n_paths++], sizeof paths[0], "%s/%s", folder, e->d_name);
+    if (dir)
+        closedir(dir);
+    qsort(paths, (size_t)n_paths, sizeof paths[0], by_name);
+    for (int i = 0; i < n_paths; i++)
+        tests[i] = (struct CMUnitTest) { .name = strrchr(paths[i], '/') + 1, .test_func = check_case,
+            .initial_state = paths[i] };
+    tests[n_paths] = (struct CMUnitTest)cmocka_unit_test(every_family_has_two);
+    return _cmocka_run_group_tests("models", tests, (size_t)n_paths + 1, NULL, NULL);
+}
