@@ -125,16 +125,24 @@ int pretoken_new_named(struct pretoken **out, const char *name, struct error *er
 int pretoken_new_pattern(struct pretoken **out, const char *pattern, size_t n, struct error *err);
 /* tokenizer.json's pre_tokenizer member (null gives NULL). */
 int pretoken_new_json(struct pretoken **out, const json_t *spec, struct error *err);
-const char *pretoken_name(const struct pretoken *p); /* of the pattern where it is a known one, "pattern" else */
+const char *pretoken_name(const struct pretoken *p); /* of the pattern where it is a known one, else what it does */
 void pretoken_close(struct pretoken *p);
+
+struct scratch;
+typedef int piece_fn(void *context, const char *piece, size_t n, struct error *err); /* n > 0 */
+/* Hand the pieces of text to `each`, in order. Malformed UTF-8 is kept apart: each run of it is a piece. */
+int pretoken_run(const struct pretoken *p, struct scratch *s, const char *text, size_t n, enum place place,
+    piece_fn *each, void *context, struct error *err);
 
 /* ---- the model: a piece of text to ids ---- */
 
 /* Working memory of one call of tokenizer_encode: kept from piece to piece, released at its end. */
 struct scratch {
-    struct buffer text[3];   /* normalised and pre-tokenised text */
-    struct buffer memory[4]; /* the model's own: contents undefined when encode_piece begins */
-    void *match;             /* pretoken.c */
+    struct buffer text[2];     /* normalised text */
+    struct buffer pieces[2];   /* pretoken.c: lists of cuts, and the text of pieces that got a prefix */
+    struct buffer prefixed[2];
+    struct regex_match *match;
+    struct buffer memory[4];   /* the model's own: contents undefined when encode_piece begins */
 };
 
 struct tokenizer_model {
