@@ -245,17 +245,16 @@ static int run_strip(const struct normalizer *step, const char *text, size_t n, 
     struct error *err)
 {
     const struct change *change = step->state;
-    size_t start = 0, end = 0;
+    size_t start = change->left ? n : 0, end = change->right ? 0 : n;
     int32_t point;
     (void)place;
     (void)err;
     for (size_t at = 0, bytes; at < n; at += bytes) {
         bytes = (size_t)utf8_decode(text + at, n - at, &point);
-        bool space = point >= 0 && unicode_class(point) & UNICODE_SPACE;
-        if (space && end == 0 && change->left)
-            start = at + bytes;
-        if (!space || !change->right)
-            end = at + bytes;
+        if (point >= 0 && unicode_class(point) & UNICODE_SPACE)
+            continue;
+        start = at < start ? at : start;
+        end = change->right ? at + bytes : n;
     }
     buffer_add(out, text + start, end > start ? end - start : 0);
     return 0;

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/bpe.h"
+
+#include "base/utf8.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_RANK UINT32_MAX
+#define SMALL 64 /* symbols up to which looking for the lowest rank beats keeping a heap */
+
+struct merge_slot {
+    uint32_t left, right; /* ids */
+    uint32_t rank;        /* NO_RANK: free */
+};
+
+struct bpe {
+    struct bpe_options options;
+    struct merge_slot *slots;
+    size_t mask;
+    int32_t *merged; /* (merges) id of the pair of that rank */
+    size_t merges, capacity;
+    char *prefix, *suffix;
+    size_t prefix_n, suffix_n;
+    /* Is merging a piece's own bytes giving that piece? Found out at first need: 0 unknown, else enum whole. Writing it
+     * twice writes the same, so threads need no more than whole bytes. */
+    _Atomic unsigned char *whole;
+    int32_t wholes;
+};
+
+enum whole { WHOLE = 1, NOT_WHOLE };
+
+struct symbol {
+    uint32_t start, n; /* in the piece */
+    int32_t id;
+    uint32_t rank;     /* of merging with the next one */
+};
+
+/* -- ranks -- */
+
+static struct merge_slot *slot_of(const struct bpe *b, uint32_t left, uint32_t right)
+{
+    uint64_t key = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15u;
+    for (size_t at = (size_t)(key ^ key >> 29) & b->mask;; at = (at + 1) & b->mask) {
+        struct merge_slot *slot = &b->slots[at];
+        if (slot->rank == NO_RANK || (slot->left == left && slot->right == right))
+            return slot;
+    }
+}
+
+static uint32_t rank_of(const struct tokenizer *t, const struct bpe *b, const char *piece, const struct symbol *left,
+    const struct symbol *right)
+{
+    if (b->options.by_rank)
+        return (uint32_t)vocab_find(&t->vocab, piece + left->start, (size_t)left->n + right->n); /* -1 is NO_RANK */
+    return slot_of(b, (uint32_t)left->id, (uint32_t)right->id)->rank;
+}
+
+static int32_t merged_id(const struct bpe *b, uint32_t rank)
+{
+    return b->options.by_rank ? (int32_t)rank : b->merged[rank];
+}
+
+/* -- a piece as symbols -- */
+
+static int no_token(const char *piece, size_t n, struct error *err)
+{
+    return error_set(err, ERROR_UNSUPPORTED, "the vocabulary has neither a token for \"%.*s\" (byte 0x%02x) nor an unknown "
+        "token", (int)(n > 4 ? 4 : n), piece, (unsigned char)piece[0]);
+}
+
+/* The id of a character with its word prefix and suffix; -1: none. */
+static int32_t character_id(const struct tokenizer *t, const struct bpe *b, const char *text, size_t n, bool first,
+    bool last)
+{
+    char spelled[PIECE_BYTES_MAX];
+    size_t prefix = first ? 0 : b->prefix_n, suffix = last ? b->suffix_n : 0;
+    if (prefix + suffix == 0)
+        return vocab_find(&t->vocab, text, n);
+    if (prefix + n + suffix > sizeof spelled)
+        return -1;
+    if (prefix)
+        memcpy(spelled, b->prefix, prefix);
+    memcpy(spelled + prefix, text, n);
+    if (suffix)
+        memcpy(spelled + prefix + n, b->suffix, suffix);
+    return vocab_find(&t->vocab, spelled, prefix + n + suffix);
+}
+
+static bool has_all_bytes(const struct tokenizer *t, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (t->vocab.byte_id[(unsigned char)text[i]] < 0)
+            return false;
+    return true;
+}
+
+/* Symbols of a piece by characters; room for n. */
+static int by_characters(const struct tokenizer *t, const struct bpe *b, const char *piece, size_t n,
+    struct symbol *symbols, size_t *count, struct error *err)
+{
+    size_t used = 0;
+    bool fuse = false;
+    for (size_t at = 0, bytes; at < n; at += bytes) {
+        int32_t point;
+        bytes = (size_t)utf8_decode(piece + at, n - at, &point);
+        int32_t id = character_id(t, b, piece + at, bytes, at == 0, at + bytes == n);
+        if (id < 0 && b->options.byte_fallback && has_all_bytes(t, piece + at, bytes)) {
+            for (size_t i = 0; i < bytes; i++, used++)
+                symbols[used] = (struct symbol) { (uint32_t)(at + i), 1, t->vocab.byte_id[(unsigned char)piece[at + i]],
+                    NO_RANK };
+            fuse = false;
+            continue;
+        }
+        if (id < 0 && b->options.unknown < 0)
+            return no_token(piece + at, bytes, err);
+        if (id < 0 && fuse)
+            symbols[used - 1].n += (uint32_t)bytes;
+        else
+            symbols[used++] = (struct symbol) { (uint32_t)at, (uint32_t)bytes, id < 0 ? b->options.unknown : id, NO_RANK };
+        fuse = id < 0 && b->options.fuse_unknown;
+    }
+    *count = used;
+    return 0;
+}
+
+static int by_bytes(const struct tokenizer *t, const struct bpe *b, const char *piece, size_t n, struct symbol *symbols,
+    struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        int32_t id = t->vocab.byte_id[(unsigned char)piece[i]];
+        if (id < 0)
+            id = b->options.unknown;
+        if (id < 0)
+            return no_token(piece + i, 1, err);
+        symbols[i] = (struct symbol) { (uint32_t)i, 1, id, NO_RANK };
+    }
+    return 0;
+}
+
+/* -- merging -- */
+
+/* Few symbols: look through all for the lowest rank, close the gap. Returns how many are left. */
+static size_t merge_few(const struct tokenizer *t, const struct bpe *b, const char *piece, struct symbol *symbols,
+    size_t count)
+{
+    for (size_t i = 0; i + 1 < count; i++)
+        symbols[i].rank = rank_of(t, b, piece, &symbols[i], &symbols[i + 1]);
+    for (;;) {
+        uint32_t lowest = NO_RANK;
+        size_t at = 0;
+        for (size_t i = 0; i + 1 < count; i++)
+            if (symbols[i].rank < lowest) {
+                lowest = symbols[i].rank;
+                at = i;
+            }
+        if (lowest == NO_RANK)
+            return count;
+        symbols[at].n += symbols[at + 1].n;
+        symbols[at].id = merged_id(b, lowest);
+        count--;
+        memmove(&symbols[at + 1], &symbols[at + 2], (count - at - 1) * sizeof *symbols);
+        symbols[at].rank = at + 1 < count ? rank_of(t, b, piece, &symbols[at], &symbols[at + 1]) : NO_RANK;
+        if (at > 0)
+            symbols[at - 1].rank = rank_of(t, b, piece, &symbols[at - 1], &symbols[at]);
+    }
+}
+
+/* Many symbols: a heap of pairs. A pair is stale once either half has merged, which shows in its length. */
+struct pair {
+    uint32_t rank, at; /* symbol of the left half */
+    uint32_t n;        /* bytes of both halves */
+};
+
+struct heap {
+    struct pair *pairs;
+    size_t used;
+};
+
+static bool before(const struct pair *a, const struct pair *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+}
+
+static void heap_push(struct heap *h, struct pair pair)
+{
+    size_t at = h->used++;
+    for (; at > 0 && before(&pair, &h->pairs[(at - 1) / 2]); at = (at - 1) / 2)
+        h->pairs[at] = h->pairs[(at - 1) / 2];
+    h->pairs[at] = pair;
+}
+
+static struct pair heap_pop(struct heap *h)
+{
+    struct pair top = h->pairs[0], last = h->pairs[--h->used];
+    size_t at = 0;
+    for (size_t child; (child = 2 * at + 1) < h->used; at = child) {
+        if (child + 1 < h->used && before(&h->pairs[child + 1], &h->pairs[child]))
+            child++;
+        if (!before(&h->pairs[child], &last))
+            break;
+        h->pairs[at] = h->pairs[child];
+    }
+    h->pairs[at] = last;
+    return top;
+}
+
+#define NO_SYMBOL UINT32_MAX
+
+struct link {
+    uint32_t before, behind;
+};
+
+static void push_pair(const struct tokenizer *t, const struct bpe *b, const char *piece, const struct symbol *symbols,
+    const struct link *links, uint32_t at, struct heap *heap)
+{
+    uint32_t behind = at == NO_SYMBOL ? NO_SYMBOL : links[at].behind;
+    if (behind == NO_SYMBOL)
+        return;
+    uint32_t rank = rank_of(t, b, piece, &symbols[at], &symbols[behind]);
+    if (rank != NO_RANK)
+        heap_push(heap, (struct pair) { rank, at, symbols[at].n + symbols[behind].n });
+}
+
+/* A merged-away symbol has n 0. At most count - 1 pairs at first and two more for each merge. */
+static size_t merge_many(const struct tokenizer *t, const struct bpe *b, const char *piece, struct symbol *symbols,
+    size_t count, struct link *links, struct pair *pairs)
+{
+    struct heap heap = { pairs, 0 };
+    size_t left = 0;
+    for (uint32_t i = 0; i < count; i++)
+        links[i] = (struct link) { i ? i - 1 : NO_SYMBOL, i + 1 < count ? i + 1 : NO_SYMBOL };
+    for (uint32_t i = 0; i < count; i++)
+        push_pair(t, b, piece, symbols, links, i, &heap);
+    while (heap.used) {
+        struct pair pair = heap_pop(&heap);
+        struct symbol *l = &symbols[pair.at];
+        uint32_t behind = links[pair.at].behind;
+        if (l->n == 0 || behind == NO_SYMBOL || l->n + symbols[behind].n != pair.n)
+            continue;
+        l->n = pair.n;
+        l->id = merged_id(b, pair.rank);
+        symbols[behind].n = 0;
+        links[pair.at].behind = links[behind].behind;
+        if (links[behind].behind != NO_SYMBOL)
+            links[links[behind].behind].before = pair.at;
+        push_pair(t, b, piece, symbols, links, pair.at, &heap);
+        push_pair(t, b, piece, symbols, links, links[pair.at].before, &heap);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (symbols[i].n)
+            symbols[left++] = symbols[i];
+    return left;
+}
+
+/* -- encoding -- */
+
+static int room_for_many(struct scratch *s, size_t n, struct symbol **symbols, struct link **links, struct pair **pairs,
+    struct error *err)
+{
+    if (n >= UINT32_MAX / 4)
+        return error_set(err, ERROR_LIMIT, "a stretch of %zu bytes without a cut is too long to encode", n);
+    buffer_clear(&s->memory[0]);
+    buffer_clear(&s->memory[1]);
+    buffer_clear(&s->memory[2]);
+    *symbols = (struct symbol *)(void *)buffer_room(&s->memory[0], n * sizeof **symbols);
+    *links = (struct link *)(void *)buffer_room(&s->memory[1], n * sizeof **links);
+    *pairs = (struct pair *)(void *)buffer_room(&s->memory[2], 3 * n * sizeof **pairs);
+    return *symbols && *links && *pairs ? 0 : error_memory(err, n * 60, "merging a long stretch of text");
+}
+
+static int merge_piece(const struct tokenizer *t, const struct bpe *b, struct scratch *s, const char *piece, size_t n,
+    struct tokens *out, struct error *err)
+{
+    struct symbol few[SMALL], *symbols = few;
+    struct link *links = NULL;
+    struct pair *pairs = NULL;
+    size_t count = n;
+    int rc = n > SMALL ? room_for_many(s, n, &symbols, &links, &pairs, err) : 0;
+    if (rc == 0)
+        rc = b->options.characters ? by_characters(t, b, piece, n, symbols, &count, err)
+                                   : by_bytes(t, b, piece, n, symbols, err);
+    if (rc)
+        return rc;
+    count = n > SMALL ? merge_many(t, b, piece, symbols, count, links, pairs) : merge_few(t, b, piece, symbols, count);
+    int32_t *ids = tokens_room(out, count);
+    for (size_t i = 0; ids && i < count; i++)
+        ids[i] = symbols[i].id;
+    out->used += ids ? count : 0;
+    return ids ? 0 : tokens_check(out, err);
+}
+
+static int encode_piece(const struct tokenizer *t, struct scratch *s, const char *piece, size_t n, struct tokens *out,
+    struct error *err)
+{
+    const struct bpe *b = t->state;
+    int32_t id = vocab_find(&t->vocab, piece, n);
+    if (id < 0 || id >= b->wholes)
+        return merge_piece(t, b, s, piece, n, out, err);
+    unsigned char known = b->options.whole_first ? WHOLE : atomic_load_explicit(&b->whole[id], memory_order_relaxed);
+    if (known == WHOLE) {
+        tokens_add(out, id);
+        return out->failed ? tokens_check(out, err) : 0;
+    }
+    size_t first = out->used;
+    int rc = merge_piece(t, b, s, piece, n, out, err);
+    if (rc == 0 && !known)
+        atomic_store_explicit(&b->whole[id], out->used == first + 1 && out->ids[first] == id ? WHOLE : NOT_WHOLE,
+            memory_order_relaxed);
+    return rc;
+}
+
+/* -- building -- */
+
+static void bpe_close(struct tokenizer *t)
+{
+    struct bpe *b = t->state;
+    if (b) {
+        free(b->slots);
+        free(b->merged);
+        free(b->prefix);
+        free(b->suffix);
+        free((void *)b->whole);
+    }
+    free(b);
+    t->state = NULL;
+}
+
+static const struct tokenizer_model bpe_model = { "BPE", encode_piece, bpe_close };
+static const struct tokenizer_model byte_level_bpe_model = { "byte-level BPE", encode_piece, bpe_close };
+
+/* Slots for at least `merges`, half of them free. */
+static int make_slots(struct bpe *b, size_t merges, struct error *err)
+{
+    size_t slots = 16;
+    while (slots < merges * 2)
+        slots *= 2;
+    struct merge_slot *bigger = malloc(slots * sizeof *bigger), *old = b->slots;
+    int32_t *merged = realloc(b->merged, slots / 2 * sizeof *merged);
+    if (merged)
+        b->merged = merged;
+    if (!bigger || !merged) {
+        free(bigger);
+        return error_memory(err, slots * (sizeof *bigger + 2), "merges");
+    }
+    for (size_t i = 0; i < slots; i++)
+        bigger[i].rank = NO_RANK;
+    size_t old_slots = old ? b->mask + 1 : 0;
+    b->slots = bigger;
+    b->mask = slots - 1;
+    b->capacity = slots / 2;
+    for (size_t i = 0; i < old_slots; i++)
+        if (old[i].rank != NO_RANK)
+            *slot_of(b, old[i].left, old[i].right) = old[i];
+    free(old);
+    return 0;
+}
+
+int bpe_new(struct tokenizer *t, const struct bpe_options *options, size_t merges, struct error *err)
+{
+    struct bpe *b = calloc(1, sizeof *b);
+    if (!b)
+        return error_memory(err, sizeof *b, "a BPE model");
+    t->state = b;
+    t->model = options->characters ? &bpe_model : &byte_level_bpe_model;
+    b->options = *options;
+    b->options.prefix = b->options.suffix = NULL;
+    b->prefix_n = options->prefix ? strlen(options->prefix) : 0;
+    b->suffix_n = options->suffix ? strlen(options->suffix) : 0;
+    b->wholes = t->vocab.size;
+    b->whole = calloc((size_t)b->wholes + 1, 1);
+    b->prefix = strdup(options->prefix ? options->prefix : "");
+    b->suffix = strdup(options->suffix ? options->suffix : "");
+    if (!b->whole || !b->prefix || !b->suffix)
+        return error_memory(err, (size_t)b->wholes, "a BPE model");
+    return make_slots(b, merges, err);
+}
+
+int bpe_add_merge(struct tokenizer *t, const char *left, size_t left_n, const char *right, size_t right_n,
+    struct error *err)
+{
+    struct bpe *b = t->state;
+    char joined[2 * PIECE_BYTES_MAX];
+    int32_t l = vocab_find(&t->vocab, left, left_n), r = vocab_find(&t->vocab, right, right_n);
+    if (l < 0 || r < 0)
+        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" is not in the vocabulary", b->merges,
+            (int)(l < 0 ? left_n : right_n), l < 0 ? left : right);
+    size_t skip = right_n >= b->prefix_n && memcmp(right, b->prefix, b->prefix_n) == 0 ? b->prefix_n : 0;
+    memcpy(joined, left, left_n);
+    memcpy(joined + left_n, right + skip, right_n - skip);
+    int32_t id = vocab_find(&t->vocab, joined, left_n + right_n - skip);
+    if (id < 0)
+        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" + \"%.*s\" joined is not in the vocabulary", b->merges,
+            (int)left_n, left, (int)right_n, right);
+    if (b->merges == b->capacity) {
+        int rc = make_slots(b, b->merges + 1, err);
+        if (rc)
+            return rc;
+    }
+    *slot_of(b, (uint32_t)l, (uint32_t)r) = (struct merge_slot) { (uint32_t)l, (uint32_t)r, (uint32_t)b->merges };
+    b->merged[b->merges++] = id;
+    return 0;
+}
+
+int bpe_add_merge_line(struct tokenizer *t, const char *line, size_t n, struct error *err)
+{
+    const struct bpe *b = t->state;
+    char text[2 * PIECE_BYTES_MAX];
+    const char *space = n > 1 ? memchr(line + 1, ' ', n - 1) : NULL;
+    if (!space || n > sizeof text)
+        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" is not two pieces and a space", b->merges,
+            (int)(n < 100 ? n : 100), line);
+    size_t left_n = (size_t)(space - line), right_n = n - left_n - 1;
+    if (b->options.characters)
+        return bpe_add_merge(t, line, left_n, space + 1, right_n, err);
+    ptrdiff_t l = byte_level_decode(text, line, left_n), r = byte_level_decode(text + left_n, space + 1, right_n);
+    if (l < 0 || r < 0)
+        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" is not in byte-level spelling", b->merges,
+            (int)(n < 100 ? n : 100), line);
+    return bpe_add_merge(t, text, (size_t)l, text + left_n, (size_t)r, err);
+}
