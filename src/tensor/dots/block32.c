@@ -41,7 +41,7 @@ ALWAYS_INLINE int dot_32(const int8_t *w, const int8_t *x)
 
 ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
 {
-    (void)R, (void)w_stride; /* one row */
+    (void)R, (void)w_stride, (void)y_step; /* one row */
     float acc[TILE_MAX] = { 0 };
     int8_t q[32];
     for (int b = 0; b < n / 32; b++) {

@@ -116,6 +116,8 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
         UNROLL for (int r = 0; r < R; r++)
         {
             const uint8_t *block = w + (size_t)r * w_stride + (size_t)b * block32_bytes(id);
+            if (C == 1)
+                prefetch(block);
             __m256i q = load_weights(id, block);
             __m256 d = load_scale(id, block);
             UNROLL for (int c = 0; c < C; c++)
@@ -129,7 +131,7 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
     }
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int c = 0; c < C; c++)
-            y[(size_t)c * y_stride + r] = sum_of_8(acc[r][c]);
+            y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_8(acc[r][c]);
 }
 
 #define X(name) DOTS_FROM_TILES(name, avx2, TARGET_AVX2, tile, 4, 2)

@@ -108,6 +108,8 @@ INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id
     {
         const uint8_t *a = w + (size_t)r * w_stride;
         const uint8_t *b = two ? a + block32_bytes(id) : (const uint8_t *)(const void *)zero_block;
+        if (C == 1)
+            prefetch(a);
         __m512i q = load_weights(id, a, b);
         __m512 d = load_scales(id, a, b);
         UNROLL for (int c = 0; c < C; c++)
@@ -143,7 +145,7 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
         add_products(acc, id, R, C, w + b * w_bytes, w_stride, x + b * x_bytes, x_stride, 0);
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int c = 0; c < C; c++)
-            y[(size_t)c * y_stride + r] = sum_of_16(acc[r][c]);
+            y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_16(acc[r][c]);
 }
 
 #define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, 4, 4)

@@ -18,7 +18,7 @@ ALWAYS_INLINE float load_weight(const enum format_id id, const uint8_t *w)
 /* Eight sums, which a compiler can keep in vectors. */
 ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
 {
-    (void)R, (void)C, (void)y_stride, (void)w_stride, (void)x_stride;
+    (void)R, (void)C, (void)y_stride, (void)y_step, (void)w_stride, (void)x_stride; /* one output */
     float acc[LANES] = { 0 }, in[LANES];
     for (int k = 0; k < n; k += LANES) {
         int lanes = n - k < LANES ? n - k : LANES;

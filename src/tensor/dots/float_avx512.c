@@ -33,6 +33,8 @@ INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id
         in[c] = _mm512_loadu_ps((const float *)(const void *)(x + (size_t)c * x_stride));
     UNROLL for (int r = 0; r < R; r++)
     {
+        if (C == 1)
+            prefetch(w + (size_t)r * w_stride);
         __m512 weights = load_weights(id, w + (size_t)r * w_stride);
         UNROLL for (int c = 0; c < C; c++)
             acc[r][c] = _mm512_fmadd_ps(weights, in[c], acc[r][c]);
@@ -59,7 +61,7 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
     }
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int c = 0; c < C; c++)
-            y[(size_t)c * y_stride + r] = sum_of_16(acc[r][c]);
+            y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_16(acc[r][c]);
 }
 
 #define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512, tile, 4, 4)

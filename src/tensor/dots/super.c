@@ -45,7 +45,7 @@ ALWAYS_INLINE void load_groups(int scales[16], int mins[16], const enum format_i
 
 ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
 {
-    (void)R, (void)w_stride; /* one row */
+    (void)R, (void)w_stride, (void)y_step; /* one row */
     float acc[TILE_MAX] = { 0 };
     int8_t q[256];
     int scales[16], mins[16];

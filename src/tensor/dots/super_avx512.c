@@ -130,6 +130,9 @@ INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id
         UNROLL for (int c = 0; c < C; c++)
             sum[r][c] = _mm512_setzero_si512();
     }
+    UNROLL for (int r = 0; r < R && C == 1; r++)
+        UNROLL for (size_t i = 0; i < super_bytes(id); i += 64)
+            prefetch(w + (size_t)r * w_stride + i);
     add_parts(sum, g, id, R, C, w, w_stride, x, x_stride);
     UNROLL for (int r = 0; r < R; r++)
     {
@@ -169,7 +172,7 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
             x + (size_t)b * sizeof(struct q8_k_block), x_stride);
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int c = 0; c < C; c++)
-            y[(size_t)c * y_stride + r] = sum_of_16(acc[r][c]);
+            y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_16(acc[r][c]);
 }
 
 #define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, 4, 4)

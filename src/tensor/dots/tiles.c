@@ -4,21 +4,37 @@
 /* Bytes of activations that are kept in the second-level cache while all rows pass by. */
 #define COLUMNS_BYTES (192 * 1024)
 
-/* All rows times columns [first, last). */
-static void walk_rows(const struct tiles *t, float *y, size_t y_stride, const uint8_t *w, size_t w_stride, int rows,
-    const uint8_t *x, size_t x_stride, int first, int last, int n)
+/* The product, and the part of it that one walk covers. */
+struct walk {
+    const struct tiles *tiles;
+    float *y;
+    const uint8_t *w, *x;
+    size_t y_stride, w_stride, x_stride;
+    int first, last, n; /* columns [first, last) */
+};
+
+/* Row r and, where the tile is high, those `step`, 2 step, ... rows below it. */
+static void walk_columns(const struct walk *k, int r, int step, int high)
 {
-    for (int r = 0; r < rows;) {
-        int high = rows - r >= t->rows;
-        const uint8_t *w_r = w + (size_t)r * w_stride;
-        for (int c = first; c < last;) {
-            int wide = last - c >= t->columns;
-            tile_fn *tile = high ? (wide ? t->full : t->column) : (wide ? t->row : t->one);
-            tile(y + (size_t)c * y_stride + r, y_stride, w_r, w_stride, x + (size_t)c * x_stride, x_stride, n);
-            c += wide ? t->columns : 1;
-        }
-        r += high ? t->rows : 1;
+    const struct tiles *t = k->tiles;
+    for (int c = k->first; c < k->last;) {
+        int wide = k->last - c >= t->columns;
+        tile_fn *tile = high ? (wide ? t->full : t->column) : (wide ? t->row : t->one);
+        tile(k->y + (size_t)c * k->y_stride + r, k->y_stride, (size_t)step, k->w + (size_t)r * k->w_stride,
+            k->w_stride * (size_t)step, k->x + (size_t)c * k->x_stride, k->x_stride, k->n);
+        c += wide ? t->columns : 1;
     }
+}
+
+/* A tile takes its rows from as many equal parts of the matrix: its passes are then that many long streams through
+ * memory, which hardware prefetches well, where neighbouring rows would be as many short ones, each lost at its end. */
+static void walk_rows(const struct walk *k, int rows)
+{
+    const int high = k->tiles->rows, step = rows / high;
+    for (int r = 0; r < step; r++)
+        walk_columns(k, r, step, 1);
+    for (int r = step * high; r < rows; r++)
+        walk_columns(k, r, 0, 0);
 }
 
 void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void *w, size_t w_stride, int rows,
@@ -27,7 +43,8 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
     size_t fit = x_stride ? COLUMNS_BYTES / x_stride / (size_t)t->columns : 0;
     int columns = fit > 1 ? (fit < 1024 ? (int)fit : 1024) * t->columns : t->columns;
     for (int first = 0; first < count; first += columns) {
-        int last = count - first < columns ? count : first + columns;
-        walk_rows(t, y, y_stride, w, w_stride, rows, x, x_stride, first, last, n);
+        const struct walk walk = { t, y, w, x, y_stride, w_stride, x_stride, first,
+            count - first < columns ? count : first + columns, n };
+        walk_rows(&walk, rows);
     }
 }

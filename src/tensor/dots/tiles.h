@@ -7,10 +7,11 @@
 
 #define TILE_MAX 4 /* most rows and most columns of a tile */
 
-/* Outputs of a fixed number of rows and columns, all of k. Arguments as dots_fn. */
+/* Outputs of a fixed number of rows and columns, all of k. Arguments as dots_fn, but that the tile's rows, w_stride bytes
+ * apart, need not be neighbours: their outputs are y_step floats apart. */
 #define TILE_PARAMETERS \
-    float *y, size_t y_stride, const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int n
-#define TILE_ARGUMENTS y, y_stride, w, w_stride, x, x_stride, n
+    float *y, size_t y_stride, size_t y_step, const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int n
+#define TILE_ARGUMENTS y, y_stride, y_step, w, w_stride, x, x_stride, n
 typedef void tile_fn(TILE_PARAMETERS);
 
 /* The tiles of one version. The arithmetic of an output is the same in all four. */
@@ -33,6 +34,13 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+
+/* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does. As an
+ * address, since no pointer may point behind the last row. */
+ALWAYS_INLINE void prefetch(const uint8_t *at)
+{
+    __builtin_prefetch((const void *)((uintptr_t)at + 512), 0, 2);
+}
 
 /* The four tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS). */
 #define DOTS_FROM_TILES(name, isa, attribute, body, ROWS, COLUMNS) \
