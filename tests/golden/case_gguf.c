@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ggml's converter does to a model: other names, q and k rows of llama interleaved, GPT-2's matrices turned, Gemma's
- * gains with 1 added, experts in one stack, llama3's rope as divisors. Written from specs/formats, not from src/model. */
+/* What ggml's converter does to a model: other names, q and k rows of llama interleaved, GPT-2's matrices turned,
+ * Gemma's gains with 1 added, experts in one stack, llama3's rope as divisors. Shares nothing with src/model. */
 #include "case.h"
 
 #include "make_gguf.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model opened for a golden test, and ways to cut one text into passes. Everything here fails the test where it fails.
- */
+/* A model opened for a golden test, and ways to cut one text into passes. What fails here fails the test. */
 #ifndef WAZN_TESTS_GOLDEN_RUNNER_H
 #define WAZN_TESTS_GOLDEN_RUNNER_H
 

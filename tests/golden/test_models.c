@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every family against transformers: tiny models with odd shapes, made again here and loaded from safetensors and GGUF. */
+/* Every family against transformers: tiny models with odd shapes, made again here, loaded from safetensors and GGUF. */
 #include "case.h"
+#include "compare.h"
 #include "runner.h"
 
 #include "support.h"
@@ -8,7 +9,6 @@
 #include "model/arch.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,52 +17,6 @@
 
 static char paths[CASES_MAX][4096];
 static int n_paths;
-
-/* A logit is a sum of products w_k x_k. Rounding in the sum itself is below the unit roundoff times its length times
- * sum |w_k x_k|, and the errors that x carries scale with the same sum. x collects them from every layer: a constant
- * number of sums each, and the angles of rope, which the reference rounds to float32, so that a score at position p is
- * off by up to p roundings. Hence |difference| <= u (FEW (layers + 1) + p layers / 4) sum |w_k x_k|, where FEW covers
- * that sums of some fifty products lose a few units, not fifty, and that the reference's own error is as large. */
-#define FEW 6.0
-#define UNIT 0x1p-24
-
-static double allowed(const struct spec *s, int position)
-{
-    double turned = s->learned_positions ? 0 : 0.25 * position * s->layers;
-    return FEW * (s->layers + 1) + turned;
-}
-
-struct worst {
-    double scaled;  /* |difference| / (u sum) */
-    double allowed; /* of that row */
-    double share;   /* scaled / allowed, the largest */
-};
-
-static void compare_row(const struct runner *r, const json_t *row, const float *logits, struct worst *worst)
-{
-    const json_t *want = json_object_get(row, "logits"), *sums = json_object_get(row, "sums");
-    int position = (int)json_whole(row, "position", -1);
-    double bound = allowed(r->spec, position);
-    assert_int_equal(json_array_size(want), r->spec->vocabulary);
-    for (size_t i = 0; i < json_array_size(want); i++) {
-        double have = (double)logits[(int64_t)position * r->spec->vocabulary + (int64_t)i];
-        double scaled = fabs(have - json_number_value(json_array_get(want, i))) /
-            (UNIT * json_number_value(json_array_get(sums, i)));
-        if (!(scaled <= bound))
-            fail_msg("logit %zu at position %d is %.9g, expected %.9g: %.1f units, %.1f allowed", i, position, have,
-                json_number_value(json_array_get(want, i)), scaled, bound);
-        if (scaled / bound > worst->share)
-            *worst = (struct worst) { scaled, bound, scaled / bound };
-    }
-}
-
-static void compare(const struct runner *r, const struct golden_case *c, const float *logits, struct worst *worst)
-{
-    const json_t *rows = json_object_get(c->json, "rows"), *row;
-    size_t i;
-    assert_true(json_array_size(rows) >= 3);
-    json_array_foreach(rows, i, row) compare_row(r, row, logits, worst);
-}
 
 static void assert_same(const struct runner *r, const struct golden_case *c, float *have, const float *want,
     const char *what)
@@ -121,7 +75,7 @@ static void check_gguf(const struct golden_case *c, struct worst *worst)
     }
     runner_open(&r, path);
     float *logits = runner_logits_new(&r, c->ids, c->n_ids, &whole);
-    compare(&r, c, logits, worst);
+    compare_rows(&r, json_object_get(c->json, "rows"), logits, REFERENCE_FLOAT32, worst);
     free(logits);
     runner_close(&r);
 }
@@ -157,7 +111,7 @@ static void check_case(void **state)
     runner_open(&r, folder);
     struct cut cut = { .format = &format_f32, .threads = 1, .chunk = c.n_ids };
     float *whole = runner_logits_new(&r, c.ids, c.n_ids, &cut);
-    compare(&r, &c, whole, &worst);
+    compare_rows(&r, json_object_get(c.json, "rows"), whole, REFERENCE_FLOAT32, &worst);
     check_cuts(&r, &c, &format_f32, whole);
     check_cache_formats(&r, &c);
     check_size(&r, &c);

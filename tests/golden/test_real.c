@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Trained weights speak as their authors say. */
+#include "compare.h"
 #include "runner.h"
 
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static int greedy(const struct runner *r, int32_t *ids, int n)
@@ -49,11 +51,41 @@ static void stories_from_llama2c(void **state)
     speak("weights/stories260K/stories260K.bin");
 }
 
+/* Against a float64 computation of the same checkpoints (tools/golden/llama2c.py). */
+static void checkpoints_give_the_same_numbers(void **state)
+{
+    (void)state;
+    json_t *cases, *c, *id;
+    size_t i, n;
+    struct error err = { 0 };
+    if (!test_data("weights"))
+        skip();
+    if (json_read_file_new(&cases, test_repo("tests/golden/data/llama2c.json"), 1 << 20, &err) != 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(json_array_size(cases), 2);
+    json_array_foreach(cases, i, c)
+    {
+        struct runner r;
+        struct worst worst = { 0 };
+        struct cut chunks = { .format = &format_f32, .threads = 2, .chunk = 64 };
+        int32_t ids[512];
+        json_array_foreach(json_object_get(c, "ids"), n, id) ids[n] = (int32_t)json_integer_value(id);
+        runner_open(&r, test_data(json_text(c, "path", "")));
+        float *logits = runner_logits_new(&r, ids, (int)n, &chunks);
+        compare_rows(&r, json_object_get(c, "rows"), logits, REFERENCE_FLOAT64, &worst);
+        printf("%s: %zu tokens, worst %.1f of %.1f units\n", json_text(c, "path", ""), n, worst.scaled, worst.allowed);
+        free(logits);
+        runner_close(&r);
+    }
+    json_decref(cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stories_from_a_folder),
         cmocka_unit_test(stories_from_llama2c),
+        cmocka_unit_test(checkpoints_give_the_same_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

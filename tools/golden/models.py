@@ -3,10 +3,10 @@
 
     python tools/golden/models.py [CASE ...]
 
-Writes tests/golden/data/models/CASE.json: the config.json as it stands in the folder, the tensors (name, shape, exponent,
-base), the token ids and, at a few positions, the logits with the sum of absolute products behind each of them. Weights are
-not stored: weight(name)[i] = base + k 2^-exponent with k in -127 .. 127 from a generator both sides have, so every value
-is exact in bfloat16 and the C side can write the same model itself. Shapes are odd on purpose.
+Writes tests/golden/data/models/CASE.json: the config.json as it stands in the folder, the tensors (name, shape,
+exponent, base), the token ids and, at a few positions, the logits with the sum of absolute products behind each of
+them. Weights are not stored: weight(name)[i] = base + k 2^-exponent with k in -127 .. 127 from a generator both sides
+have, so every value is exact in bfloat16 and the C side can write the same model itself. Shapes are odd on purpose.
 """
 import json
 import math
@@ -46,7 +46,7 @@ def weight(name, shape, exponent, base):
 
 
 def scale_of(name, shape, gemma):
-    """(exponent, base) of a tensor: gains around 1, matrices that keep the size of what they multiply, sharp routers."""
+    """(exponent, base): gains around 1, matrices that keep the size of what they multiply, sharp routers."""
     if "norm" in name or ".ln_" in name or "ln_f" in name:
         return (9, 0.0) if gemma or name.endswith("bias") else (7, 1.0)
     if name.endswith("bias"):
@@ -118,7 +118,8 @@ CASES = {
     "llama_linear": (llama(rope_scaling={"type": "linear", "factor": 3.0}), {}),
     "llama_yarn": (llama(rope_scaling=YARN, head_dim=20), {}),
     "llama_yarn_exact": (llama(rope_theta="absent", head_dim=20, rope_parameters=dict(
-        YARN, rope_type="yarn", rope_theta=500.0, truncate=False, attention_factor=1.3, beta_fast=16, beta_slow=2)), {}),
+        YARN, rope_type="yarn", rope_theta=500.0, truncate=False, attention_factor=1.3, beta_fast=16,
+        beta_slow=2)), {}),
     "llama_head32": (llama(head_dim=32, num_attention_heads=3, num_key_value_heads=1), {}),
     "llama_sharded": (llama(num_hidden_layers=4), {"shards": 3}),
     "llama_bf16": (llama(), {"dtype": "BF16"}),

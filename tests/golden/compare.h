@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logits against a reference's, within a bound that scales with the sum of absolute products behind each. */
+#ifndef WAZN_TESTS_GOLDEN_COMPARE_H
+#define WAZN_TESTS_GOLDEN_COMPARE_H
+
+#include "base/json.h"
+#include "runner.h"
+
+struct worst {
+    double scaled;  /* |difference| / (unit roundoff * sum of absolute products) */
+    double allowed; /* of that logit */
+    double share;   /* scaled / allowed: the largest */
+};
+
+enum reference { REFERENCE_FLOAT32, REFERENCE_FLOAT64 };
+
+/* rows: a list of {position, logits, sums}; logits: (tokens, vocabulary). Fails the test beyond the bound. */
+void compare_rows(const struct runner *r, const json_t *rows, const float *logits, enum reference reference,
+    struct worst *worst);
+
+#endif
