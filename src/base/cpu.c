@@ -160,6 +160,18 @@ uint64_t cpu_memory_available(void)
     return available;
 }
 
+uint64_t cpu_rss(void)
+{
+    unsigned long long all, resident;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%llu %llu", &all, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 uint64_t cpu_peak_rss(void)
 {
     struct rusage usage;

@@ -33,7 +33,8 @@ int cpu_cores(void);
 uint64_t cpu_memory_total(void);
 uint64_t cpu_memory_available(void);
 
-/* Highest resident size of this process so far, in bytes. */
+/* Resident size of this process, in bytes: now, and the highest so far. */
+uint64_t cpu_rss(void);
 uint64_t cpu_peak_rss(void);
 
 #endif

@@ -16,10 +16,18 @@ int source_map(struct source *s, const char *path, struct filemap *view, struct 
     if (!maps)
         return error_memory(err, (s->map_count + 1) * sizeof *maps, "a list of files");
     s->maps = maps;
+    char **paths = realloc(s->paths, (s->map_count + 1) * sizeof *paths), *copy = paths ? strdup(path) : NULL;
+    s->paths = paths ? paths : s->paths;
+    if (!copy)
+        return error_memory(err, strlen(path) + 1, "a path");
     int rc = filemap_open(view, path, err);
-    if (rc == 0)
-        s->maps[s->map_count++] = *view;
-    return rc;
+    if (rc) {
+        free(copy);
+        return rc;
+    }
+    s->paths[s->map_count] = copy;
+    s->maps[s->map_count++] = *view;
+    return 0;
 }
 
 /* The index comes with the model: a file it names must lie beside it. */

@@ -59,6 +59,9 @@ void source_close(struct source *s)
     free(s->chat_template);
     for (size_t i = 0; i < s->map_count; i++)
         filemap_close(&s->maps[i]);
+    for (size_t i = 0; i < s->map_count; i++)
+        free(s->paths[i]);
+    free(s->paths);
     free(s->maps);
     location_release(&s->at);
     free(s);
@@ -82,6 +85,17 @@ const char *source_folder(const struct source *s)
 const struct gguf *source_gguf(const struct source *s)
 {
     return s->gguf;
+}
+
+size_t source_file_count(const struct source *s)
+{
+    return s->map_count;
+}
+
+const char *source_file(const struct source *s, size_t i, uint64_t *bytes)
+{
+    *bytes = s->maps[i].size;
+    return s->paths[i];
 }
 
 size_t source_tensor_count(const struct source *s)

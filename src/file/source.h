@@ -40,6 +40,9 @@ const char *source_path(const struct source *s);   /* the file or folder opened,
 const char *source_folder(const struct source *s); /* where companions (tokenizer, template, licence) are looked for */
 const struct gguf *source_gguf(const struct source *s); /* NULL unless SOURCE_GGUF; the first file of a split */
 
+size_t source_file_count(const struct source *s); /* files that hold weights: one, or all shards */
+const char *source_file(const struct source *s, size_t i, uint64_t *bytes); /* path and size */
+
 size_t source_tensor_count(const struct source *s);
 const struct file_tensor *source_tensor(const struct source *s, size_t i);
 const struct file_tensor *source_find(const struct source *s, const char *name); /* NULL: not there */

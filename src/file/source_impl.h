@@ -20,6 +20,7 @@ struct location {
 struct source {
     struct location at;
     struct filemap *maps; /* (map_count) */
+    char **paths; /* (map_count) */
     size_t map_count;
     struct table tensors;
     struct gguf *gguf; /* reads maps[0] */

@@ -3,15 +3,20 @@
 
 #include <stdio.h>
 
-void plan_make(struct plan *p, const struct model *m, const struct session_options *options, uint64_t process,
-    uint64_t available)
+void plan_make(struct plan *p, const struct model *m, const struct session_options *options,
+    const struct plan_process *process)
 {
     struct model_size size;
     model_measure(m, &size);
-    *p = (struct plan) { .weights_mapped = size.mapped_bytes, .weights_copied = size.copied_bytes, .process = process,
-        .available = available, .context = options->context };
+    *p = (struct plan) { .weights_mapped = size.mapped_bytes, .weights_copied = size.copied_bytes,
+        .available = process->available, .context = options->context };
+    if (process->resident > size.copied_bytes)
+        p->process = process->resident - size.copied_bytes;
     session_measure(m, options, &p->kv, &p->scratch);
+    p->scratch += process->reserved;
     p->total = p->process + p->weights_mapped + p->weights_copied + p->kv + p->scratch;
+    if (p->total < process->peak)
+        p->total = process->peak;
 }
 
 /* What the process and the copied weights take is taken already: `available` was asked for after that. */
@@ -23,8 +28,9 @@ bool plan_fits(const struct plan *p)
 static bool fits_at(const struct model *m, struct session_options options, int context, uint64_t available)
 {
     struct plan p;
+    struct plan_process process = { .available = available };
     options.context = context;
-    plan_make(&p, m, &options, 0, available);
+    plan_make(&p, m, &options, &process);
     return plan_fits(&p);
 }
 
@@ -58,7 +64,7 @@ static void tell_context(char *text, size_t size, const struct model *m, const s
     bool fits = fits_at(m, *options, less.context, available);
     if (!fits)
         less.context = options->context > 1 ? options->context / 2 : 1;
-    plan_make(&p, m, &less, 0, available);
+    plan_make(&p, m, &less, &(struct plan_process) { .available = available });
     snprintf(text, size, "a smaller context (--ctx %d needs %.1f MiB%s)", less.context,
         mebibytes(p.weights_mapped + p.kv + p.scratch), fits ? "" : ", still too much alone");
 }

@@ -16,14 +16,20 @@ struct plan {
     uint64_t weights_mapped, weights_copied;
     uint64_t kv, scratch;
     uint64_t process;
-    uint64_t total;
+    uint64_t total;     /* never less than what the process reached while opening */
     uint64_t available; /* memory that may be taken now; 0: unknown, then everything fits */
     int context;        /* positions the KV is for */
 };
 
-/* Measure. process: resident bytes before the session is opened, the copied weights not counted. */
-void plan_make(struct plan *p, const struct model *m, const struct session_options *options, uint64_t process,
-    uint64_t available);
+/* What this process holds and may take, seen when the model is open and the session is not. */
+struct plan_process {
+    uint64_t resident, peak; /* bytes now (copied weights included) and the most so far */
+    uint64_t reserved;       /* what will be taken beside the session: samplers, results */
+    uint64_t available;
+};
+
+void plan_make(struct plan *p, const struct model *m, const struct session_options *options,
+    const struct plan_process *process);
 
 bool plan_fits(const struct plan *p);
 

@@ -8,8 +8,8 @@
  *
  * Repetition (Keskar et al. 2019) looks at prompt and answer; frequency and presence at the answer alone. Every
  * filter works on the probabilities of what the filters before it left, and leaves at least one token. Equal logits
- * are ordered by id. Everything is computed in double by one thread: a seed gives the same ids on every machine that gives the same
- * logits. */
+ * are ordered by id. Everything is computed in double by one thread: a seed gives the same ids on every machine that
+ * gives the same logits. */
 #ifndef WAZN_INFER_SAMPLER_H
 #define WAZN_INFER_SAMPLER_H
 
