@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every option of every command, once, as data: parsing, help, suggestions and the checks of ranges follow from this
+ * table. A word means the same thing in every command that takes it. */
+#ifndef WAZN_CLI_OPTION_H
+#define WAZN_CLI_OPTION_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_REAL, OPTION_CHOICE };
+enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };
+
+#define OPTION_SEED_MAX 9007199254740991.0 /* whole numbers that JSON readers keep exact */
+
+/* id, long name, letter, kind, argument's name (of a choice: its words), lowest, highest, group, help */
+#define OPTIONS(X) \
+    X(model, "model", 'm', OPTION_TEXT, "MODEL", 0, 0, GROUP_MODEL, \
+        "a folder, a .gguf or .safetensors file, or a repository name found in the local Hugging Face cache") \
+    X(tokenizer, "tokenizer", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_MODEL, \
+        "take the tokenizer from this file or folder instead of the model's own") \
+    X(chat_format, "chat-format", 0, OPTION_TEXT, "NAME", 0, 0, GROUP_MODEL, \
+        "write messages in this format instead of the one recognised from the model's template") \
+    X(ctx, "ctx", 'c', OPTION_WHOLE, "N", 1, 16777216, GROUP_MODEL, \
+        "positions to keep memory for; the plan on standard error shows what was chosen") \
+    X(kv, "kv", 0, OPTION_CHOICE, "f16|bf16|q8_0|f32", 0, 0, GROUP_MODEL, "how keys and values are stored (f16)") \
+    X(threads, "threads", 't', OPTION_WHOLE, "N", 1, 1024, GROUP_MODEL, "threads (one per core)") \
+    X(cpu, "cpu", 0, OPTION_CHOICE, "c|avx2|avx512|neon|best", 0, 0, GROUP_MODEL, \
+        "most modern instructions to use; c is the reference (best)") \
+    X(force, "force", 0, OPTION_FLAG, NULL, 0, 0, GROUP_MODEL, \
+        "go on although the memory plan does not fit the memory that is available") \
+    X(max_tokens, "max-tokens", 'n', OPTION_WHOLE, "N", 0, 16777216, GROUP_TEXT, \
+        "stop after N tokens (until the model ends or the context is full)") \
+    X(raw, "raw", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
+        "no chat format: the model continues the text; an empty text starts from BOS") \
+    X(system, "system", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TEXT, "the system message") \
+    X(special, "special", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
+        "text that spells a special token becomes that token (never for text you do not trust)") \
+    X(bos, "bos", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, "put the beginning-of-sequence token in front") \
+    X(file, "file", 'f', OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, "read the text from a file") \
+    X(decode, "decode", 0, OPTION_TEXT, "IDS", 0, 0, GROUP_TEXT, \
+        "the other way: ids, separated by blanks or commas (- reads them), to text") \
+    X(tokens, "tokens", 0, OPTION_TEXT, "IDS", 0, 0, GROUP_TEXT, "token ids, separated by commas or blanks") \
+    X(load, "load", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, "go on with a conversation saved with /save") \
+    X(no_history, "no-history", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
+        "do not remember the lines typed for the next time") \
+    X(temp, "temp", 0, OPTION_REAL, "T", 0, 100, GROUP_SAMPLING, "temperature; 0 always takes the likeliest token") \
+    X(top_k, "top-k", 0, OPTION_WHOLE, "N", 0, 16777216, GROUP_SAMPLING, "the N likeliest tokens only; 0: off") \
+    X(top_p, "top-p", 0, OPTION_REAL, "P", 0, 1, GROUP_SAMPLING, \
+        "the likeliest tokens that together reach probability P; 1: off") \
+    X(min_p, "min-p", 0, OPTION_REAL, "P", 0, 1, GROUP_SAMPLING, \
+        "tokens at least P times as likely as the likeliest; 0: off") \
+    X(typical, "typical", 0, OPTION_REAL, "P", 0, 1, GROUP_SAMPLING, \
+        "locally typical tokens that together reach probability P; 1: off") \
+    X(repetition_penalty, "repetition-penalty", 0, OPTION_REAL, "X", 0.01, 100, GROUP_SAMPLING, \
+        "divide the logits of tokens seen in prompt or answer (multiply negative ones); 1: off") \
+    X(presence_penalty, "presence-penalty", 0, OPTION_REAL, "X", -100, 100, GROUP_SAMPLING, \
+        "subtract X from tokens the answer already has; 0: off") \
+    X(frequency_penalty, "frequency-penalty", 0, OPTION_REAL, "X", -100, 100, GROUP_SAMPLING, \
+        "subtract X for each time the answer has the token; 0: off") \
+    X(logit_bias, "logit-bias", 0, OPTION_TEXT, "ID=X,...", 0, 0, GROUP_SAMPLING, \
+        "add X to the logits of tokens; -inf forbids one") \
+    X(seed, "seed", 's', OPTION_WHOLE, "S", 0, OPTION_SEED_MAX, GROUP_SAMPLING, \
+        "same seed, same text (else drawn, and shown)") \
+    X(sha256, "sha256", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "SHA-256 of every weight file") \
+    X(output, "output", 'o', OPTION_TEXT, "FILE", 0, 0, GROUP_OUTPUT, "write to this file") \
+    X(json, "json", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "one JSON object (tokenize: array) on standard output") \
+    X(quiet, "quiet", 'q', OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "no plan, statistics or progress") \
+    X(help, "help", 'h', OPTION_FLAG, NULL, 0, 0, GROUP_GENERAL, "this text")
+
+enum option_id {
+#define X(id, name, letter, kind, argument, low, high, group, help) OPT_##id,
+    OPTIONS(X)
+#undef X
+    OPT_COUNT
+};
+
+struct option {
+    const char *name;
+    char letter; /* 0: none */
+    enum option_kind kind;
+    const char *argument;
+    double low, high;
+    enum option_group group;
+    const char *help;
+};
+
+extern const struct option options[OPT_COUNT];
+
+struct option_value {
+    bool set;
+    const char *text; /* as typed, borrowed from argv */
+    long long whole;
+    double real;
+};
+
+struct command;
+
+struct arguments {
+    const struct command *command;
+    struct option_value at[OPT_COUNT]; /* args->at[OPT_temp] */
+    const char *word;                  /* the command's one free word (PROMPT, TEXT); NULL: not given */
+};
+
+/* A command: its words for people, the options it takes, and what it does. */
+struct command {
+    const char *name, *summary;
+    const char *usage;           /* behind "wazn NAME " */
+    const char *about;           /* paragraphs of help; may be NULL */
+    bool takes_word;             /* one free word */
+    const enum option_id *takes; /* ends with OPT_COUNT */
+    const char *const *examples; /* each "command line\0what it does" as two entries; ends with NULL */
+    int (*run)(const struct arguments *args, struct error *err);
+};
+
+extern const struct command *const commands[]; /* ends with NULL */
+
+const struct command *command_find(const char *name); /* NULL: none */
+
+/* Parse what follows the command's name. ERROR_USAGE with a suggestion for a misspelt option. */
+int option_parse(struct arguments *args, const struct command *command, int argc, char **argv, struct error *err);
+
+/* The nearest command name to a misspelt one, or NULL. */
+const char *command_suggest(const char *name);
+
+void help_program(FILE *out);
+void help_command(FILE *out, const struct command *command);
+
+#endif
