@@ -12,7 +12,8 @@ int json_read_new(json_t **out, const char *data, size_t size, const char *what,
     *out = json_loadb(data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
     if (*out)
         return 0;
-    if (json_error_code(&e) == json_error_out_of_memory)
+    /* jansson says nothing at all where memory ran out inside a value */
+    if (json_error_code(&e) == json_error_out_of_memory || !e.text[0])
         return error_memory(err, size, what);
     return error_set(err, ERROR_FORMAT, "could not parse %s as JSON: line %d, column %d: %s", what, e.line, e.column,
         e.text);

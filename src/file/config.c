@@ -198,6 +198,10 @@ static void set_rope_scaling(struct builder *b)
         type = "linear", n = 6;
     if (!type || (n == 4 && memcmp(type, "none", 4) == 0))
         return;
+    if (utf8_valid_prefix(type, n) != n) {
+        b->rc = error_set(b->err, ERROR_FORMAT, "key \"%srope.scaling.type\" is not valid UTF-8", b->prefix);
+        return;
+    }
     json_t *scaling = json_pack("{s:s%, s:f}", "rope_type", type, n, "factor", factor);
     int rc = scaling ? 0 : -1;
     if (whole_of(b, "rope.scaling.original_context_length", &context))
@@ -210,12 +214,8 @@ static void set_rope_scaling(struct builder *b)
         if (b->family->bit == GPT_OSS) /* its correction bounds stay real numbers */
             rc |= json_object_set_new(scaling, "truncate", json_false());
     }
-    if (rc && b->rc == 0) {
-        json_decref(scaling);
-        b->rc = error_set(
-            b->err, ERROR_FORMAT, "key \"%srope.scaling.type\" or what belongs to it is unusable", b->prefix);
-        return;
-    }
+    if (rc && b->rc == 0)
+        b->rc = error_memory(b->err, sizeof(json_t), "a config");
     set(b, "rope_scaling", scaling);
 }
 

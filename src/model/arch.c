@@ -77,8 +77,9 @@ int arch_find(const struct arch **out, const json_t *config, struct error *err)
             *out = *a;
             return 0;
         }
-        buffer_printf(&known, "%s%s", a == archs ? "" : ", ", (*a)->name);
     }
+    for (const struct arch *const *a = archs; *a; a++)
+        buffer_printf(&known, "%s%s", a == archs ? "" : ", ", (*a)->name);
     int rc = error_set(err, ERROR_UNSUPPORTED, "model_type \"%s\" is not supported; supported are %s",
         model_type ? model_type : class_name ? class_name : "(missing)", known.data ? known.data : "");
     buffer_release(&known);

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens when the system says no: for n = 1, 2, ... the n-th request for memory, mapping, file or folder fails.
+ * Whatever is being opened must return an error that says so, and give everything back.
+ *
+ * To put another thing under test, write `static int try_THING(struct error *err)`, which opens it, closes it and
+ * returns its code, and add a line to `tries`. It runs some hundred times: give it the smallest input that has it all.
+ *
+ * The linker sends the calls of wazn (and, through its allocation hooks, jansson's) to the functions below. */
+#include "support.h"
+
+#include "base/cpu.h"
+#include "base/filemap.h"
+#include "file/gguf.h"
+#include "file/safetensors.h"
+#include "file/source.h"
+#include "infer/session.h"
+#include "kernel/kernel.h"
+#include "make_gguf.h"
+#include "model/model.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* -- the system, when it says no -- */
+
+static struct {
+    bool armed;
+    long calls, fail_at; /* the call that fails; 0: none */
+    long mapped, files;  /* held now */
+} sim;
+
+#define HELD_MAX ((size_t)1 << 18)
+
+static const void *held[HELD_MAX]; /* blocks held, by open addressing; `gone` where one was given back */
+static long held_count;
+static const char gone;
+
+static size_t held_place(const void *p, const void *until)
+{
+    size_t at = ((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u >> 46;
+    while (held[at] && held[at] != p && held[at] != until)
+        at = (at + 1) % HELD_MAX;
+    return at;
+}
+
+static void *held_add(void *p)
+{
+    if (p && sim.armed) {
+        held[held_place(p, &gone)] = p;
+        held_count++;
+    }
+    return p;
+}
+
+static void held_remove(const void *p)
+{
+    size_t at = p ? held_place(p, NULL) : 0;
+    if (p && held[at] == p) {
+        held[at] = &gone;
+        held_count--;
+    }
+}
+
+static bool refuse(int code)
+{
+    if (!sim.armed || ++sim.calls != sim.fail_at)
+        return false;
+    errno = code;
+    return true;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *text);
+void __real_free(void *p);
+void *__real_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
+int __real_munmap(void *p, size_t n);
+int __real_open64(const char *path, int flags, ...);
+int __real_close(int fd);
+DIR *__real_opendir(const char *path);
+int __real_closedir(DIR *dir);
+FILE *__real_fopen64(const char *path, const char *mode);
+int __real_fclose(FILE *f);
+
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+char *__wrap_strdup(const char *text);
+void __wrap_free(void *p);
+void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
+int __wrap_munmap(void *p, size_t n);
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_close(int fd);
+DIR *__wrap_opendir(const char *path);
+int __wrap_closedir(DIR *dir);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+int __wrap_fclose(FILE *f);
+
+void *__wrap_malloc(size_t n)
+{
+    return refuse(ENOMEM) ? NULL : held_add(__real_malloc(n));
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return refuse(ENOMEM) ? NULL : held_add(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    if (refuse(ENOMEM))
+        return NULL;
+    held_remove(p);
+    return held_add(__real_realloc(p, n));
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return refuse(ENOMEM) ? NULL : held_add(__real_strdup(text));
+}
+
+void __wrap_free(void *p)
+{
+    held_remove(p);
+    __real_free(p);
+}
+
+void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+{
+    if (refuse(ENOMEM))
+        return MAP_FAILED;
+    void *p = __real_mmap64(at, n, protection, flags, fd, offset);
+    sim.mapped += p != MAP_FAILED;
+    return p;
+}
+
+int __wrap_munmap(void *p, size_t n)
+{
+    sim.mapped--;
+    return __real_munmap(p, n);
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (flags & O_CREAT) {
+        va_list args;
+        va_start(args, flags);
+        mode = va_arg(args, mode_t);
+        va_end(args);
+    }
+    if (refuse(EMFILE))
+        return -1;
+    int fd = __real_open64(path, flags, mode);
+    sim.files += fd >= 0;
+    return fd;
+}
+
+int __wrap_close(int fd)
+{
+    sim.files--;
+    return __real_close(fd);
+}
+
+DIR *__wrap_opendir(const char *path)
+{
+    DIR *dir = refuse(EMFILE) ? NULL : __real_opendir(path);
+    sim.files += dir != NULL;
+    return dir;
+}
+
+int __wrap_closedir(DIR *dir)
+{
+    sim.files--;
+    return __real_closedir(dir);
+}
+
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+    FILE *f = refuse(EMFILE) ? NULL : __real_fopen64(path, mode);
+    sim.files += f != NULL;
+    return f;
+}
+
+int __wrap_fclose(FILE *f)
+{
+    sim.files--;
+    return __real_fclose(f);
+}
+
+/* -- what is opened -- */
+
+static const char *root; /* holds the inputs below */
+
+static int try_source(const char *name, struct error *err)
+{
+    struct source *s;
+    int rc = source_open(&s, test_join(root, name), NULL, NULL, err);
+    source_close(s);
+    return rc;
+}
+
+static int try_folder(struct error *err)
+{
+    return try_source("folder", err);
+}
+
+static int try_shards(struct error *err)
+{
+    return try_source("shards", err);
+}
+
+static int try_gguf_parts(struct error *err)
+{
+    return try_source("gguf", err);
+}
+
+static int try_llama2c(struct error *err)
+{
+    return try_source("model.bin", err);
+}
+
+static int try_cache(struct error *err)
+{
+    struct source *s;
+    int rc = source_open(&s, "org/name", root, NULL, err);
+    source_close(s);
+    return rc;
+}
+
+static int try_gguf(struct error *err)
+{
+    struct gguf *g;
+    int rc = gguf_open(&g, test_join(root, "gguf/m-00001-of-00002.gguf"), NULL, err);
+    gguf_close(g);
+    return rc;
+}
+
+/* Not a file more or less than before when it fails. */
+static int try_write(struct error *err)
+{
+    static const float numbers[4] = { 1, 2, 3, 4 };
+    const struct file_tensor t[] = { { "logits", "F32", NULL, 2, { 2, 2 }, numbers, 16 },
+        { "b", "F32", NULL, 1, { 2 }, numbers, 8 } };
+    char path[4096], beside[4200];
+    snprintf(path, sizeof path, "%s/out.safetensors", root);
+    snprintf(beside, sizeof beside, "%s.%ld.part", path, (long)getpid());
+    int rc = safetensors_write(path, t, 2, NULL, err);
+    assert_true(file_exists(path) == (rc == 0));
+    assert_false(file_exists(beside));
+    remove(path);
+    return rc;
+}
+
+static int try_session(struct error *err)
+{
+    const struct session_options options = { .context = 4, .threads = 1 };
+    const int32_t ids[] = { 1, 2, 3 };
+    struct source *s = NULL;
+    struct model *m = NULL;
+    struct session *session = NULL;
+    int rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
+    if (rc == 0)
+        rc = model_open(&m, s, NULL, err);
+    if (rc == 0)
+        rc = session_open(&session, m, &options, err);
+    if (rc == 0) {
+        /* after opening nothing asks for memory */
+        long calls = sim.calls;
+        rc = session_sync(session, ids, 3, NULL, err);
+        assert_int_equal(sim.calls, calls);
+    }
+    session_close(session);
+    model_close(m);
+    source_close(s);
+    return rc;
+}
+
+static const struct attempt {
+    const char *name;
+    int (*run)(struct error *err);
+} tries[] = {
+    { "a folder with companions", try_folder },
+    { "shards", try_shards },
+    { "a GGUF in two parts", try_gguf_parts },
+    { "GGUF metadata alone", try_gguf },
+    { "a llama2.c checkpoint", try_llama2c },
+    { "the Hugging Face cache", try_cache },
+    { "writing safetensors", try_write },
+    { "a model and its session", try_session },
+};
+
+/* -- inputs -- */
+
+static void put(const char *name, const void *data, size_t size)
+{
+    test_write(test_join(root, name), data, size);
+}
+
+static void put_text(const char *name, const char *text)
+{
+    put(name, text, strlen(text));
+}
+
+static void put_folder(const char *name)
+{
+    assert_int_equal(mkdir(test_join(root, name), 0755), 0);
+}
+
+static void put_weights(const char *path, const char *name, const char *other)
+{
+    static const float numbers[4];
+    const struct file_tensor t[] = { { name, "F32", NULL, 1, { 4 }, numbers, 16 },
+        { other, "U8", NULL, 1, { 1 }, numbers, 1 } };
+    assert_int_equal(safetensors_write(test_join(root, path), t, 2, NULL, NULL), 0);
+}
+
+static void put_part(const char *name, int number)
+{
+    struct make_gguf m = { 0 };
+    struct buffer b = { 0 };
+    make_whole(&m, "split.no", GGUF_UINT16, number);
+    make_whole(&m, "split.count", GGUF_UINT16, 2);
+    if (number == 0) {
+        make_text(&m, "general.architecture", "gemma3");
+        make_text(&m, "tokenizer.chat_template", "{{ messages }}");
+        make_whole(&m, "gemma3.block_count", GGUF_UINT32, 3);
+        make_whole(&m, "gemma3.attention.sliding_window", GGUF_UINT32, 8);
+        make_text(&m, "gemma3.rope.scaling.type", "yarn");
+        make_whole(&m, "tokenizer.ggml.eos_token_id", GGUF_UINT32, 2);
+        make_array(&m, "gemma3.attention.head_count", GGUF_UINT8, 3);
+        make_number(&m.keys, 0x040302, 3);
+    }
+    make_f32(&m, number ? "a" : "b", 1, (uint64_t[]) { 8 });
+    make_gguf_end(&m, &b);
+    put(name, b.data, b.used);
+    buffer_release(&b);
+}
+
+/* Width 8, hidden 4, 2 layers, 2 heads, 1 kv head, 5 tokens, 4 positions. */
+static void put_llama2c(void)
+{
+    const int32_t header[7] = { 8, 4, 2, 2, 1, 5, 4 };
+    static float file[7 + 40 + 2 * (8 + 64 + 32 + 32 + 64 + 8 + 96) + 8 + 16];
+    memcpy(file, header, sizeof header);
+    for (size_t i = 7; i < sizeof file / sizeof file[0]; i++)
+        file[i] = (float)(i % 7) * 0.1f;
+    put("model.bin", file, sizeof file);
+}
+
+static int put_inputs(void **state)
+{
+    (void)state;
+    kernels_init(cpu_features());
+    root = test_folder();
+    put_folder("folder");
+    put_weights("folder/weights.safetensors", "w", "aligned");
+    put_text("folder/config.json", "{\"model_type\":\"llama\",\"rope_scaling\":null}");
+    put_text("folder/generation_config.json", "{\"eos_token_id\":[1,2]}");
+    put_text("folder/tokenizer_config.json", "{\"chat_template\":[{\"name\":\"default\",\"template\":\"x\"}]}");
+    put_folder("shards");
+    put_text("shards/config.json", "{}");
+    put_text("shards/chat_template.jinja", "x");
+    put_weights("shards/1.safetensors", "a", "b");
+    put_weights("shards/2.safetensors", "c", "d");
+    put_text("shards/model.safetensors.index.json", "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"1.safetensors\","
+        "\"c\":\"2.safetensors\",\"d\":\"2.safetensors\"}}");
+    put_folder("gguf");
+    put_part("gguf/m-00001-of-00002.gguf", 0);
+    put_part("gguf/m-00002-of-00002.gguf", 1);
+    put_llama2c();
+    put_folder("models--org--name");
+    put_folder("models--org--name/snapshots");
+    put_folder("models--org--name/snapshots/abc");
+    put_text("models--org--name/snapshots/abc/config.json", "{}");
+    put_weights("models--org--name/snapshots/abc/model.safetensors", "w", "v");
+    return 0;
+}
+
+/* -- the test -- */
+
+/* Run once with the n-th request refused. True: it was reached. */
+static bool attempt(const struct attempt *t, long n)
+{
+    struct error err = { 0 };
+    memset(held, 0, sizeof held);
+    sim.calls = 0;
+    sim.fail_at = n;
+    sim.armed = true;
+    int rc = t->run(&err);
+    sim.armed = false;
+    if (held_count || sim.mapped || sim.files)
+        fail_msg("%s: request %ld refused: %ld blocks, %ld mappings, %ld files are still held", t->name, n, held_count,
+            sim.mapped, sim.files);
+    bool reached = n > 0 && sim.calls >= n;
+    if (reached != (rc != 0) || rc != err.code)
+        fail_msg("%s: request %ld of %ld refused: code %d, \"%s\"", t->name, n, sim.calls, rc, err.text);
+    /* jansson takes a string it has no memory for as wrong grammar */
+    bool told = rc == ERROR_MEMORY || rc == ERROR_IO || strstr(err.text, "as JSON");
+    if (reached && !told)
+        fail_msg("%s: request %ld refused: code %d is another failure: \"%s\"", t->name, n, rc, err.text);
+    return reached;
+}
+
+static void nothing_leaks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+        long n = 1;
+        attempt(&tries[i], 0);
+        /* every one of the first thousand, then ever wider steps */
+        while (attempt(&tries[i], n))
+            n += 1 + n / 1000;
+        print_message("%s: %ld requests\n", tries[i].name, sim.calls);
+        assert_true(sim.calls > 3);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_leaks),
+    };
+    json_set_alloc_funcs(malloc, free);
+    return cmocka_run_group_tests(tests, put_inputs, NULL);
+}
