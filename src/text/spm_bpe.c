@@ -153,14 +153,23 @@ static int encode_run(struct run *r, struct spm_output *o, const char *text, siz
     return r->rc;
 }
 
-/* Bytes up to the end of the first word of text (or all of it); from there on merging starts afresh. */
-static size_t run_length(const struct spm *m, const char *text, size_t n)
+/* Bytes of the user-defined piece that text begins with, or 0. One that other files declare special is none of them. */
+static size_t match_user(const struct tokenizer *t, const char *text, size_t n, int32_t *id)
 {
+    const struct spm *m = t->state;
+    size_t length = trie_longest(&m->user, text, n, id);
+    return length && t->vocab.kind[*id] == TOKEN_USER ? length : 0;
+}
+
+/* Bytes up to the end of the first word of text (or all of it); from there on merging starts afresh. */
+static size_t run_length(const struct tokenizer *t, const char *text, size_t n)
+{
+    const struct spm *m = t->state;
     size_t at = 0;
     int32_t ignored;
     bool space_before = true;
     while (at < n) {
-        if (at > 0 && trie_longest(&m->user, text + at, n - at, &ignored))
+        if (at > 0 && match_user(t, text + at, n - at, &ignored))
             return at;
         bool space = n - at >= SPM_SPACE_BYTES && memcmp(text + at, SPM_SPACE, SPM_SPACE_BYTES) == 0;
         if (space && !space_before && m->words_apart)
@@ -191,11 +200,11 @@ static int encode_piece(
         return error_set(err, ERROR_LIMIT, "a text of %zu bytes is longer than %d", n, INT32_MAX / 4);
     while (n > 0 && r.rc == 0) {
         int32_t id;
-        size_t taken = trie_longest(&r.m->user, piece, n, &id);
+        size_t taken = match_user(t, piece, n, &id);
         if (taken) {
             spm_put(&o, id, piece, taken);
         } else {
-            taken = run_length(r.m, piece, n);
+            taken = run_length(t, piece, n);
             if (taken > room) {
                 room = taken < 64 ? 64 : taken;
                 r.rc = make_room(&r, s, room, err);

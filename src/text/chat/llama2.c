@@ -48,4 +48,5 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
 const struct chat_format chat_llama2 = {.name = "llama2",
     .summary = "Llama 2 and Code Llama: [INST] and <<SYS>>",
     .render = render,
-    .marks = (const char *const[]){"[INST]", "<<SYS>>", NULL}};
+    .marks = (const char *const[]){"<<SYS>>", "bos_token + '[INST] ' + content.strip() + ' [/INST]'", NULL},
+    .unlike = (const char *const[]){"true == true", NULL}};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mistral's instruction formats. v1: [INST] and [/INST] as plain text. v3 makes them control tokens and adds tools;
+/* Mistral's instruction formats. v1: [INST] and [/INST] as plain text, in three
+ * editions of the template. v3 makes them control tokens and adds tools;
  * v7 adds a token pair for the system message, which before is part of a user's. The SentencePiece vocabularies want a
  * space behind control tokens, the "tekken" ones none. Every text continues what came before: that space is written
  * here, never added by the tokenizer. */
@@ -21,12 +22,19 @@ static void end_of_message(struct chat_writer *w)
     chat_continue(w);
 }
 
-static int render_v1(struct chat_writer *w, const struct chat_request *r, struct error *err)
+/* ---- [INST] as text ---- */
+
+struct edition {
+    const char *before_user, *before_answer, *behind_answer;
+    bool system;    /* goes into the first user's message; else it is refused */
+    bool continues; /* no dummy space behind control tokens */
+};
+
+static int render_text(struct chat_writer *w, const struct chat_request *r, const struct edition *e)
 {
-    static const char *const roles[] = {"system", "user", "assistant", NULL};
-    const struct chat_message *system = chat_system(r);
+    static const char *const roles[] = {"user", "assistant", "system", NULL};
+    const struct chat_message *system = e->system ? chat_system(r) : NULL;
     size_t first = system ? 1 : 0;
-    (void)err;
     if (chat_has_tools(r))
         return chat_refuse(w, "it has no way to offer tools");
     int rc = chat_check_roles(w, r, roles);
@@ -35,15 +43,18 @@ static int render_v1(struct chat_writer *w, const struct chat_request *r, struct
     if (rc)
         return rc;
     chat_bos(w);
-    chat_continue(w);
     for (size_t i = first; i < r->n_messages; i++) {
         const struct chat_message *m = &r->messages[i];
-        chat_text(w, " ");
         if (chat_is(m, "assistant")) {
+            chat_text(w, e->before_answer);
             chat_text(w, m->content);
-            end_of_message(w);
+            chat_eos(w);
+            chat_text(w, e->behind_answer);
             continue;
         }
+        if (e->continues && !w->text.used)
+            chat_continue(w);
+        chat_text(w, e->before_user);
         chat_text(w, "[INST] ");
         if (system && i == first) {
             chat_text(w, system->content);
@@ -53,6 +64,25 @@ static int render_v1(struct chat_writer *w, const struct chat_request *r, struct
         chat_text(w, " [/INST]");
     }
     return 0;
+}
+
+static int render_v1(struct chat_writer *w, const struct chat_request *r, struct error *err)
+{
+    (void)err;
+    return render_text(w, r,
+        &(struct edition){.before_user = " ", .before_answer = " ", .system = true, .continues = true});
+}
+
+static int render_mixtral(struct chat_writer *w, const struct chat_request *r, struct error *err)
+{
+    (void)err;
+    return render_text(w, r, &(struct edition){0});
+}
+
+static int render_v0_1(struct chat_writer *w, const struct chat_request *r, struct error *err)
+{
+    (void)err;
+    return render_text(w, r, &(struct edition){.behind_answer = " "});
 }
 
 /* ---- with control tokens ---- */
@@ -240,10 +270,22 @@ static int render_v7_tekken(struct chat_writer *w, const struct chat_request *r,
 static const struct chat_span call_span[] = {{"[TOOL_CALLS]", NULL, CHAT_TOOL_CALL}, {0}};
 
 const struct chat_format chat_mistral_v1 = {.name = "mistral-v1",
-    .summary = "Mistral 7B Instruct 0.1 and 0.2, Mixtral",
+    .summary = "Mistral 7B Instruct 0.1 and 0.2, Mixtral 8x7B: templates with spaces around every part",
     .render = render_v1,
-    .marks = LIST("[INST] ", " [/INST]"),
+    .marks = LIST(" [INST] ", " [/INST]", "eos_token"),
     .unlike = LIST("<<SYS>>", "[AVAILABLE_TOOLS]", "[SYSTEM_PROMPT]")};
+
+const struct chat_format chat_mixtral = {.name = "mixtral",
+    .summary = "Mistral 7B Instruct 0.2 and Mixtral 8x7B with their first templates: no space before answers",
+    .render = render_mixtral,
+    .marks = LIST("'[INST] ' + message['content'] + ' [/INST]'", "message['content'] + eos_token"),
+    .unlike = LIST("eos_token + ' '", "' ' + message", "<<SYS>>", "system")};
+
+const struct chat_format chat_mistral_v0_1 = {.name = "mistral-v0.1",
+    .summary = "Mistral 7B Instruct 0.1 with its first template: a space behind answers",
+    .render = render_v0_1,
+    .marks = LIST("'[INST] ' + message['content'] + ' [/INST]'", "message['content'] + eos_token + ' '"),
+    .unlike = LIST("' ' + message", "<<SYS>>", "system")};
 
 const struct chat_format chat_mistral_v3 = {.name = "mistral-v3",
     .summary = "Mistral 7B Instruct 0.3, Mixtral 8x22B",

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every chat format against transformers' apply_chat_template: data/chat/FORMAT.json, written by tools/golden/chat.py. */
+#include "small_spm.h"
+#include "support.h"
+#include "text/chat/chat.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONTROLS_MAX 32
+
+/* The case's tokens as ids of the byte vocabulary. */
+static void expected_ids(const struct tokenizer *t, const json_t *list, struct tokens *out)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *part = json_array_get(list, i);
+        if (json_is_array(part)) {
+            const char *name = json_string_value(json_array_get(part, 0));
+            int32_t id = tokenizer_find(t, name, strlen(name));
+            assert_true(id >= 256);
+            tokens_add(out, id);
+            continue;
+        }
+        const unsigned char *text = (const unsigned char *)json_string_value(part);
+        for (size_t k = 0; k < json_string_length(part); k++)
+            tokens_add(out, text[k]);
+    }
+}
+
+static void show(const struct tokenizer *t, const char *title, const struct tokens *ids)
+{
+    struct buffer text = {0};
+    tokenizer_decode(t, ids->ids, ids->used, true, &text, NULL);
+    print_message("%s: %s\n", title, text.data ? text.data : "");
+    buffer_release(&text);
+}
+
+static void run_case(const struct chat_format *f, const struct tokenizer *t, const json_t *c, size_t number)
+{
+    struct error err = {0};
+    struct tokens got = {0}, want = {0};
+    struct chat_message *messages;
+    struct chat_request r = {.tools = json_object_get(c, "tools"),
+        .add_generation_prompt = json_flag(c, "add_generation_prompt", false),
+        .date = json_text(c, "date_string", NULL)};
+    const json_t *thinking = json_object_get(c, "enable_thinking"), *tokens = json_object_get(c, "tokens");
+    if (thinking)
+        r.thinking = json_is_true(thinking) ? CHAT_THINKING_ON : CHAT_THINKING_OFF;
+    assert_int_equal(chat_messages_new(&messages, &r.n_messages, json_object_get(c, "messages"), &err), 0);
+    r.messages = messages;
+    int rc = chat_render(f, t, &r, &got, &err);
+    if (json_is_null(tokens)) {
+        assert_int_equal(rc, ERROR_USAGE);
+    } else {
+        expected_ids(t, tokens, &want);
+        if (rc || got.used != want.used || memcmp(got.ids, want.ids, want.used * sizeof *want.ids) != 0) {
+            print_message("%s, case %zu: %s\n", f->name, number, err.text);
+            show(t, "want", &want);
+            show(t, "got ", &got);
+            fail();
+        }
+    }
+    free(messages);
+    tokens_release(&got);
+    tokens_release(&want);
+}
+
+static void test_formats(void **state)
+{
+    (void)state;
+    for (int i = 0; chat_formats[i]; i++) {
+        const struct chat_format *f = chat_formats[i];
+        struct error err = {0};
+        const char *controls[CONTROLS_MAX];
+        char name[256];
+        json_t *golden;
+        if (strcmp(f->name, "plain") == 0)
+            continue;
+        snprintf(name, sizeof name, "tests/golden/data/chat/%s.json", f->name);
+        assert_int_equal(json_read_file_new(&golden, test_repo(name), 1 << 20, &err), 0);
+        const json_t *list = json_object_get(golden, "controls"), *cases = json_object_get(golden, "cases");
+        int n = (int)json_array_size(list);
+        assert_true(n > 0 && n <= CONTROLS_MAX);
+        for (int k = 0; k < n; k++)
+            controls[k] = json_string_value(json_array_get(list, (size_t)k));
+        struct tokenizer *t =
+            small_byte_tokenizer(controls, n, json_text(golden, "bos", NULL), json_text(golden, "eos", NULL));
+        assert_non_null(t);
+        assert_true(json_array_size(cases) >= 15);
+        for (size_t k = 0; k < json_array_size(cases); k++)
+            run_case(f, t, json_array_get(cases, k), k);
+        tokenizer_close(t);
+        json_decref(golden);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
