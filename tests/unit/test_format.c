@@ -242,6 +242,46 @@ static void constant_blocks(void **state)
     }
 }
 
+/* The documented arithmetic of activation blocks, step by step: vector versions must equal it bit for bit. */
+static void activation_blocks_are_exact(void **state)
+{
+    (void)state;
+    struct random r;
+    random_seed(&r, 9);
+    for (int turn = 0; turn < 200; turn++) {
+        float x[256], scale = ldexpf(1.0f, (int)random_below(&r, 60) - 40);
+        struct q8_1_block small[8];
+        struct q8_k_block large;
+        for (int i = 0; i < 256; i++)
+            x[i] = scale * (turn % 2 ? (float)random_normal(&r) : (float)((int)random_below(&r, 255) - 127) / 2.0f);
+        format_q8_1.encode(small, x, NULL, 256);
+        format_q8_k.encode(&large, x, NULL, 256);
+        int peak = 0, total = 0;
+        for (int i = 0; i < 256; i++)
+            peak = fabsf(x[i]) > fabsf(x[peak]) ? i : peak;
+        float inverse = -127.0f / x[peak];
+        assert_true(large.d == 1.0f / inverse);
+        assert_int_equal(large.q[peak], -127);
+        for (int i = 0; i < 256; i++) {
+            assert_int_equal(large.q[i], (int)rint((double)(x[i] * inverse)));
+            total = (i % 16 ? total : 0) + large.q[i];
+            assert_true(i % 16 < 15 || large.sums[i / 16] == total);
+        }
+        for (int b = 0; b < 8; b++) {
+            float most = 0.0f;
+            for (int i = 32 * b; i < 32 * b + 32; i++)
+                most = fmaxf(most, fabsf(x[i]));
+            float d = most / 127.0f;
+            total = 0;
+            for (int i = 0; i < 32; i++) {
+                assert_int_equal(small[b].q[i], d > 0.0f ? (int)round((double)(x[32 * b + i] * (1.0f / d))) : 0);
+                total += small[b].q[i];
+            }
+            assert_true(small[b].d == d && small[b].sum == d * (float)total);
+        }
+    }
+}
+
 /* A file of the collection; the caller closes it. False: the collection is absent. */
 static int collection_open(struct filemap *file, const char *name)
 {
@@ -322,6 +362,7 @@ int main(void)
         cmocka_unit_test(random_bytes_decode),
         cmocka_unit_test(strange_values_encode),
         cmocka_unit_test(constant_blocks),
+        cmocka_unit_test(activation_blocks_are_exact),
         cmocka_unit_test(collected_mxfp4),
         cmocka_unit_test(collected_e4m3),
     };
