@@ -39,17 +39,19 @@ static const double loss_bounds[FORMAT_COUNT] = {
 
 /* Formats whose encoders search, and the plain rounding they are held against: parts of `size` values, levels
  * 0..top from end to end (affine), or -steps..steps - 1 with the peak on the lowest. The scales of plain rounding are
- * real numbers, so it has an advantage that no stored block has. */
+ * real numbers, so it has an advantage that no stored block has. Yet of its squared error on normal values at most
+ * `share` must remain, and `weighted` of its weighted error where the weights are known. */
 static const struct searched {
     const struct format *format;
     int size, top, steps;
+    double share, weighted;
 } searched[] = {
-    { &format_q2_k, 16, 3, 0 },
-    { &format_q3_k, 16, 0, 4 },
-    { &format_q4_k, 32, 15, 0 },
-    { &format_q5_k, 32, 31, 0 },
-    { &format_q6_k, 16, 0, 32 },
-    { &format_iq4_nl, 32, 0, 8 },
+    { &format_q2_k, 16, 3, 0, 0.640, 0.313 },
+    { &format_q3_k, 16, 0, 4, 0.868, 0.535 },
+    { &format_q4_k, 32, 15, 0, 0.808, 0.464 },
+    { &format_q5_k, 32, 31, 0, 0.841, 0.511 },
+    { &format_q6_k, 16, 0, 32, 0.826, 0.463 },
+    { &format_iq4_nl, 32, 0, 8, 0.730, 0.471 },
 };
 
 static float samples[N], weights[N], back[N];
@@ -140,7 +142,8 @@ static void search_beats_plain_rounding(void **state)
             double weighted = loss(s->format, samples, weights, weights, N);
             printf("%-8s of plain rounding's error %.3f, weighted %.3f (without importance %.3f)\n", s->format->name,
                 ours / plain, weighted / plain_weighted, blind / plain_weighted);
-            if (!(ours < 0.95 * plain && weighted < 0.7 * plain_weighted && weighted < 0.9 * blind))
+            if (!(ours < (kind ? 0.95 : s->share) * plain && weighted < 0.9 * blind &&
+                    weighted < (kind ? 0.7 : s->weighted) * plain_weighted))
                 fail_msg("%s: error %.6g, plain %.6g; weighted %.6g, plain %.6g, without importance %.6g",
                     s->format->name, ours, plain, weighted, plain_weighted, blind);
         }
@@ -219,7 +222,8 @@ static void real_weights(void **state)
         double relative = sqrt(loss(formats[i], samples, NULL, NULL, N) / energy(samples, N));
         printf("%-8s relative error %.6f of GPT-2 weights\n", formats[i]->name, relative);
         if (!(relative <= 1.03 * loss_bounds[i]))
-            fail_msg("%s: relative error %.6g, expected at most %.6g", formats[i]->name, relative, 1.03 * loss_bounds[i]);
+            fail_msg("%s: relative error %.6g, expected at most 1.03 * %.6g", formats[i]->name, relative,
+                loss_bounds[i]);
     }
 }
 

@@ -66,8 +66,9 @@ def decoded_f8():
 
 
 def rows_to_encode(rng):
-    """Rows of 32: ordinary sizes, zeros, one value, ties, tiny, large, all equal, just under a power of two."""
-    x = rng.standard_normal((12, 32)).astype(np.float32)
+    """Rows of 32: ordinary sizes, zeros, one value, ties, tiny, large, all equal, just under a power of two,
+    halves where the scale is 1."""
+    x = rng.standard_normal((13, 32)).astype(np.float32)
     x[1] *= 1e-3
     x[2] = 0
     x[3] = 0
@@ -80,6 +81,8 @@ def rows_to_encode(rng):
     x[9] = np.arange(32) / 2 - 8
     x[10] *= np.float32(7.9999995) / np.abs(x[10]).max()
     x[11] = np.abs(x[11])
+    x[12] = np.arange(32) * 3.5 - 40
+    x[12, 5] = -127
     return x
 
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rounding searches of formats with stored scales: which levels, scales and minima make
  *     sum over the block of importance * (value - stored)^2
- * small. The whole numbers are coupled, so the least is not known; what is done: try several spacings of the levels,
- * solve each for the best real scale (least squares), round the scales, search their neighbours, solve again for the
- * binary16 factors of the block. Without importance every value counts the same. */
+ * small. The whole numbers are coupled, so the least is not known; what is done: try several spacings of the levels
+ * and solve each for the best real scale (least squares), then round the scales. With minima, whose rounding costs
+ * more, the neighbours of the rounded scales are searched too, and the factors of the block solved again. Without
+ * importance every value counts the same. */
 #ifndef WAZN_TENSOR_FORMAT_FIT_H
 #define WAZN_TENSOR_FORMAT_FIT_H
 

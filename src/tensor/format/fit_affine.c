@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TRIES 9
-#define PASSES 2
+#define PASSES 2 /* of solving for the factors of the block and fitting again */
 
 /* A line through one sub-block: a q - m, both at least 0. */
 struct line {
