@@ -35,8 +35,8 @@ static void write_tokenizer(const char *folder, bool chat)
             "false, \"normalized\": false, \"special\": true}", i ? ", " : "", 256 + i, special[i]);
     buffer_printf(&b, "], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
         "false, \"trim_offsets\": true, \"use_regex\": true}, \"post_processor\": null, \"decoder\": {\"type\": "
-        "\"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, \"model\": {\"type\": "
-        "\"BPE\", \"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
+        "\"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, \"model\": "
+        "{\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
         "\"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": false, \"vocab\": {");
     for (int byte = 0; byte < 256; byte++) {
         bool itself = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
@@ -78,8 +78,9 @@ static void add_layer(struct weights *w, const struct made_model *m, int layer)
 {
     const struct { const char *name; int rows, cols; } list[] = { { "input_layernorm", 0, m->dim },
         { "post_attention_layernorm", 0, m->dim }, { "self_attn.q_proj", m->dim, m->dim },
-        { "self_attn.k_proj", m->dim * KV_HEADS / HEADS, m->dim }, { "self_attn.v_proj", m->dim * KV_HEADS / HEADS, m->dim },
-        { "self_attn.o_proj", m->dim, m->dim }, { "mlp.gate_proj", m->ffn, m->dim }, { "mlp.up_proj", m->ffn, m->dim },
+        { "self_attn.k_proj", m->dim * KV_HEADS / HEADS, m->dim },
+        { "self_attn.v_proj", m->dim * KV_HEADS / HEADS, m->dim }, { "self_attn.o_proj", m->dim, m->dim },
+        { "mlp.gate_proj", m->ffn, m->dim }, { "mlp.up_proj", m->ffn, m->dim },
         { "mlp.down_proj", m->dim, m->ffn } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         char name[80];
@@ -112,8 +113,9 @@ const char *make_model(const struct made_model *m)
     const char *folder = test_folder();
     struct buffer b = { 0 };
     buffer_printf(&b, "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": %d, "
-        "\"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"num_key_value_heads\": %d, "
-        "\"vocab_size\": %d, \"max_position_embeddings\": %d, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, "
+        "\"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
+        "\"num_key_value_heads\": %d, \"vocab_size\": %d, \"max_position_embeddings\": %d, \"rms_norm_eps\": 1e-5, "
+        "\"rope_theta\": 10000.0, "
         "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"bos_token_id\": 256, \"eos_token_id\": 258}",
         m->dim, m->ffn, m->layers, HEADS, KV_HEADS, MADE_VOCABULARY, m->context);
     write_text(folder, "config.json", &b);

@@ -22,8 +22,8 @@ static void a_talk_is_saved_and_goes_on(void **state)
     char script[600];
     const char *saved = test_join(test_folder(), "talk.json");
     struct program p;
-    snprintf(script, sizeof script, "/system Be brief.\nHello\n\n/retry\nAgain\\\nand more\n/stats\n/save %s\n/nonsense\n"
-        "/help\n/reset\n/load %s\n/quit\nnever sent\n", saved, saved);
+    snprintf(script, sizeof script, "/system Be brief.\nHello\n\n/retry\nAgain\\\nand more\n/stats\n/save %s\n"
+        "/nonsense\n/help\n/reset\n/load %s\n/quit\nnever sent\n", saved, saved);
     RUN(&p, 0, script, "chat", "-m", model(), "-n", "12", "--seed", "3");
     assert_non_null(strstr(p.errors.data, "5 messages saved"));
     assert_non_null(strstr(p.errors.data, "5 messages loaded"));
@@ -67,7 +67,8 @@ static void interrupt_stops_the_answer_alone(void **state)
     const char *slow = make_model(&(struct made_model) {
         .layers = 4, .dim = 256, .ffn = 512, .context = 16384, .chat = true });
     struct program p;
-    const char *const arguments[] = { "chat", "-m", slow, "--temp", "0", "--ctx", "16384", "--logit-bias", NO_END, NULL };
+    const char *const arguments[] = { "chat", "-m", slow, "--temp", "0", "--ctx", "16384", "--logit-bias", NO_END,
+        NULL };
     program_start(&p, arguments);
     program_write(&p, "Tell me a long story\n");
     program_wait_output(&p, 20);

@@ -7,8 +7,19 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+/* Sanitizers keep memory of their own beside the program's. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
 
 #define STORIES "weights/stories260K/hf"
 #define NO_END "256=-inf,257=-inf,258=-inf"
@@ -148,7 +159,7 @@ static void plan_is_what_is_used(void **state)
     const char *large = make_model(&(struct made_model) { .layers = 3, .dim = 512, .ffn = 2048, .context = 2048 });
     struct program p;
     char prompt[1501];
-    if (getenv("WAZN_TEST_SANITIZE"))
+    if (SANITIZED)
         skip();
     memset(prompt, 'b', sizeof prompt - 1);
     prompt[sizeof prompt - 1] = '\0';
@@ -237,7 +248,8 @@ static void inspect_tells_everything(void **state)
         "sampling", "licence", "family", "parameters", "layers", "sizes", "context", "plan" };
     static const char mit[] = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining\na "
         "copy of this software, to deal in it without restriction, including";
-    const char *model = make_model(&(struct made_model) { .layers = 1, .dim = 64, .ffn = 64, .context = 64, .chat = true });
+    const char *model = make_model(&(struct made_model) {
+        .layers = 1, .dim = 64, .ffn = 64, .context = 64, .chat = true });
     struct program p;
     test_write(test_join(model, "LICENSE"), mit, sizeof mit - 1);
     test_write(test_join(model, "README.md"), "---\nlicense: llama3.1\n---\nx", 27);
