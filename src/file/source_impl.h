@@ -40,7 +40,8 @@ int source_map(struct source *s, const char *path, struct filemap *view, struct 
 int source_read_shards(struct source *s, struct error *err);     /* at.path: an index */
 int source_read_gguf_parts(struct source *s, struct error *err); /* behind the first, already read */
 
-/* config.c: GGUF metadata as config.json and generation_config.json. NULL in *out where there is nothing to say. */
+/* config.c, generation.c: GGUF metadata as config.json and as generation_config.json, the latter NULL where there is
+ * nothing to say. */
 int gguf_config_new(json_t **out, const struct gguf *g, const struct table *tensors, struct error *err);
 int gguf_generation_new(json_t **out, const struct gguf *g, struct error *err);
 

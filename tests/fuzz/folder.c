@@ -15,7 +15,9 @@ static const char *const names[] = { "config.json", "generation_config.json", "t
     "chat_template.json", "chat_template.jinja", "model.safetensors.index.json" };
 #define NAMES (sizeof names / sizeof names[0])
 
-static char folder[] = "/tmp/wazn-fuzz-folder-XXXXXX";
+/* In memory where the system offers that: a fuzzer writes some thousand files a second. */
+static char in_memory[] = "/dev/shm/wazn-fuzz-XXXXXX", on_disk[] = "/tmp/wazn-fuzz-XXXXXX";
+static const char *folder;
 
 static const char *in_folder(const char *name)
 {
@@ -43,7 +45,10 @@ static void prepare(void)
 {
     static const char weights[] =
         "\x38\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}      abcd";
-    if (!mkdtemp(folder))
+    folder = mkdtemp(in_memory);
+    if (!folder)
+        folder = mkdtemp(on_disk);
+    if (!folder)
         abort();
     atexit(clean);
     put("model.safetensors", weights, sizeof weights - 1);
@@ -53,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = { 0 };
     struct source *s;
-    if (folder[sizeof folder - 2] == 'X')
+    if (!folder)
         prepare();
     if (size == 0)
         return 0;

@@ -90,8 +90,8 @@ static const struct family families[] = {
           "llama.rope.scaling.type s:linear", "llama.rope.scaling.factor f:4" },
         { NULL },
         "{'model_type':'mixtral','hidden_act':'silu'," COMMON_CONFIG "'intermediate_size':96,'num_key_value_heads':2,"
-        "'num_local_experts':8,'num_experts_per_tok':2,'vocab_size':99,'rope_theta':10000.0,'partial_rotary_factor':0.5,"
-        "'rope_scaling':{'rope_type':'linear','factor':4.0}}" },
+        "'num_local_experts':8,'num_experts_per_tok':2,'vocab_size':99,'rope_theta':10000.0,"
+        "'partial_rotary_factor':0.5,'rope_scaling':{'rope_type':'linear','factor':4.0}}" },
     { { COMMON("qwen2"), RMS("qwen2"), "qwen2.attention.head_count_kv i:2,1,2,1", "qwen2.rope.scaling.type s:none" },
         { NULL },
         "{'model_type':'qwen2','hidden_act':'silu'," COMMON_CONFIG "'intermediate_size':96,"

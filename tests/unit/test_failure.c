@@ -10,6 +10,7 @@
 
 #include "base/cpu.h"
 #include "base/filemap.h"
+#include "base/utf8.h"
 #include "file/gguf.h"
 #include "file/safetensors.h"
 #include "file/source.h"
@@ -17,6 +18,7 @@
 #include "kernel/kernel.h"
 #include "make_gguf.h"
 #include "model/model.h"
+#include "text/tokenizer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -284,6 +286,22 @@ static int try_session(struct error *err)
     return rc;
 }
 
+static int try_tokenizer(struct error *err)
+{
+    struct source *s = NULL;
+    struct tokenizer *t = NULL;
+    struct tokens ids = { 0 };
+    int rc = source_open(&s, test_join(root, "vocabulary.gguf"), NULL, NULL, err);
+    if (rc == 0)
+        rc = tokenizer_open_source(&t, s, err);
+    if (rc == 0)
+        rc = tokenizer_encode(t, "abba", 4, TOKENIZE_BOS, &ids, err);
+    tokens_release(&ids);
+    tokenizer_close(t);
+    source_close(s);
+    return rc;
+}
+
 static const struct attempt {
     const char *name;
     int (*run)(struct error *err);
@@ -296,6 +314,7 @@ static const struct attempt {
     { "the Hugging Face cache", try_cache },
     { "writing safetensors", try_write },
     { "a model and its session", try_session },
+    { "a tokenizer inside a GGUF", try_tokenizer },
 };
 
 /* -- inputs -- */
@@ -345,6 +364,39 @@ static void put_part(const char *name, int number)
     buffer_release(&b);
 }
 
+/* The characters that stand for bytes in byte-level BPE: printable Latin-1 for itself, the rest from 256 up. */
+static void make_byte_pieces(struct buffer *keys)
+{
+    int32_t next = 256;
+    for (int32_t byte = 0; byte < 256; byte++) {
+        char piece[4];
+        bool itself = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+        make_string(keys, piece, (size_t)utf8_encode(piece, itself ? byte : next++));
+    }
+}
+
+static void put_vocabulary(void)
+{
+    struct make_gguf m = { 0 };
+    struct buffer b = { 0 };
+    make_text(&m, "general.architecture", "gpt2");
+    make_text(&m, "tokenizer.ggml.model", "gpt2");
+    make_text(&m, "tokenizer.ggml.pre", "gpt-2");
+    make_array(&m, "tokenizer.ggml.tokens", GGUF_STRING, 258);
+    make_byte_pieces(&m.keys);
+    make_string(&m.keys, "ab", 2);
+    make_string(&m.keys, "<s>", 3);
+    make_array(&m, "tokenizer.ggml.token_type", GGUF_INT32, 258);
+    for (int i = 0; i < 258; i++)
+        make_number(&m.keys, i < 257 ? 1 : 3, 4);
+    make_array(&m, "tokenizer.ggml.merges", GGUF_STRING, 1);
+    make_string(&m.keys, "a b", 3);
+    make_whole(&m, "tokenizer.ggml.bos_token_id", GGUF_UINT32, 257);
+    make_gguf_end(&m, &b);
+    put("vocabulary.gguf", b.data, b.used);
+    buffer_release(&b);
+}
+
 /* Width 8, hidden 4, 2 layers, 2 heads, 1 kv head, 5 tokens, 4 positions. */
 static void put_llama2c(void)
 {
@@ -377,6 +429,7 @@ static int put_inputs(void **state)
     put_part("gguf/m-00001-of-00002.gguf", 0);
     put_part("gguf/m-00002-of-00002.gguf", 1);
     put_llama2c();
+    put_vocabulary();
     put_folder("models--org--name");
     put_folder("models--org--name/snapshots");
     put_folder("models--org--name/snapshots/abc");
