@@ -56,8 +56,8 @@ static const struct {
     { ALL & ~GPT2, "context_length", "max_position_embeddings", WHOLE },
     { ALL & ~GPT2, "embedding_length", "hidden_size", WHOLE },
     { ALL & ~GPT2, "block_count", "num_hidden_layers", WHOLE },
-    { ALL & ~GPT2 & ~GPT_OSS, "feed_forward_length", "intermediate_size", PER_LAYER },
-    { GPT_OSS, "expert_feed_forward_length", "intermediate_size", WHOLE },
+    { ALL & ~GPT2, "feed_forward_length", "intermediate_size", PER_LAYER },
+    { GPT_OSS, "expert_feed_forward_length", "intermediate_size", WHOLE }, /* a later line wins */
     { ALL & ~GPT2, "attention.head_count", "num_attention_heads", PER_LAYER },
     { ALL & ~GPT2, "attention.head_count_kv", "num_key_value_heads", PER_LAYER },
     { ALL & ~GPT2, "attention.key_length", "head_dim", WHOLE },

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define KEY_BYTES_MAX 65535u
+#define KEYS_MAX 65536u /* real files have some fifty; an entry in memory is larger than the smallest in the file */
 #define ENTRY_BYTES_MIN 14u /* u64 key length, one byte of key, u32 type, one byte of value */
 
 static const struct {
@@ -149,6 +150,8 @@ int gguf_take_values(struct gguf *g, struct gguf_cursor *c, uint64_t count, stru
         return error_set(err, ERROR_FORMAT,
             "the header says %" PRIu64 " keys of at least %u bytes, the file has %" PRIu64 " bytes left", count,
             ENTRY_BYTES_MIN, gguf_left(c));
+    if (count > KEYS_MAX)
+        return error_set(err, ERROR_LIMIT, "the header says %" PRIu64 " keys, the limit is %u", count, KEYS_MAX);
     int rc = map_init(&g->index, (size_t)count, err);
     if (rc)
         return rc;

@@ -55,6 +55,15 @@ static void bad_key_count_near(struct make_gguf *m)
     m->key_count = 3;
 }
 
+static void bad_key_count_limit(struct make_gguf *m)
+{
+    char *zeros = calloc(65537, 14);
+    assert_non_null(zeros);
+    buffer_add(&m->keys, zeros, (size_t)65537 * 14);
+    m->key_count = 65537;
+    free(zeros);
+}
+
 static void bad_tensor_count(struct make_gguf *m)
 {
     m->tensor_count = (uint64_t)1 << 62;
@@ -275,6 +284,7 @@ static const struct bad {
     { "big-endian", bad_endian, ERROR_UNSUPPORTED, { "big-endian", "0x03000000" } },
     { "key count", bad_key_count, ERROR_FORMAT, { "2305843009213693952 keys", "0 bytes left" } },
     { "key count, near", bad_key_count_near, ERROR_FORMAT, { "3 keys", "22 bytes left" } },
+    { "key count, limit", bad_key_count_limit, ERROR_LIMIT, { "65537 keys", "65536" } },
     { "tensor count", bad_tensor_count, ERROR_FORMAT, { "4611686018427387904 tensors" } },
     { "key length", bad_key_length, ERROR_FORMAT, { "a key", "18446744073709551615", "12 left" } },
     { "empty key", bad_key_empty, ERROR_FORMAT, { "key has 0 bytes" } },
