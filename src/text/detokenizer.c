@@ -42,11 +42,11 @@ static int decode_one(const struct tokenizer *t, int32_t id, bool special, bool 
         buffer_add(out, piece, n);
     if (out->used == before)
         return 0;
-    if (t->decode.drop_first && !*begun && out->data[before] == ' ') {
+    if (t->decode.drop_first && !*begun && kind != TOKEN_UNKNOWN && out->data[before] == ' ') {
         memmove(out->data + before, out->data + before + 1, out->used - before);
         out->used--;
     }
-    *begun = true;
+    *begun = !t->decode.drop_every || out->used > before;
     return 0;
 }
 

@@ -174,6 +174,8 @@ int load_gguf(struct tokenizer *t, const struct gguf *g, struct error *err)
         return error_set(err, ERROR_NOT_FOUND, "the file has no tokenizer (tokenizer.ggml.model)");
     if (n == 4 && memcmp(model, "gpt2", 4) == 0)
         return load_gguf_bpe(t, g, err);
+    if ((n == 5 && memcmp(model, "llama", 5) == 0) || (n == 2 && memcmp(model, "t5", 2) == 0))
+        return load_gguf_sentencepiece(t, g, err);
     return error_set(err, ERROR_UNSUPPORTED, "tokenizer.ggml.model \"%.*s\" is not supported", (int)(n < 100 ? n : 100),
         model);
 }

@@ -86,6 +86,8 @@ static int load_model(struct tokenizer *t, const json_t *model, bool byte_level,
     const char *type = json_text(model, "type", json_object_get(model, "merges") ? "BPE" : "Unigram");
     if (strcmp(type, "BPE") == 0)
         return load_bpe(t, model, byte_level, err);
+    if (strcmp(type, "Unigram") == 0)
+        return load_json_unigram(t, model, err);
     return error_set(err, ERROR_UNSUPPORTED, "a tokenizer of type \"%s\" is not supported", type);
 }
 

@@ -210,6 +210,7 @@ static int apply(struct tokenizer *t, const struct settings *s, struct error *er
     m->escape_whitespace = s->escape_whitespace;
     t->decode = (struct decode_rules){.spaces = s->escape_whitespace,
         .drop_first = s->dummy_prefix || s->collapse_whitespace,
+        .drop_every = s->collapse_whitespace,
         .unknown = " \xe2\x81\x87 "};
     set_role(t, TOKEN_UNK, m->unknown);
     set_role(t, TOKEN_BOS, s->bos);
@@ -223,6 +224,13 @@ static int apply(struct tokenizer *t, const struct settings *s, struct error *er
         rc = spm_finish(t, err);
     m->byte_fallback = s->byte_fallback;
     return rc ? rc : spm_add_normalizer(t, err);
+}
+
+bool sentencepiece_recognize(const void *data, size_t n)
+{
+    const unsigned char *bytes = data;
+    return n > 4 && bytes[0] == (1 << 3 | WIRE_BYTES) && bytes[1] < 0x80 && bytes[1] >= 2 && bytes[1] <= n - 2 &&
+           (bytes[2] == (1 << 3 | WIRE_BYTES) || bytes[2] == (2 << 3 | WIRE_32) || bytes[2] == (3 << 3 | WIRE_VARINT));
 }
 
 int load_sentencepiece(struct tokenizer *t, const void *data, size_t n, struct error *err)

@@ -70,8 +70,10 @@ int load_gguf_sentencepiece(struct tokenizer *t, const struct gguf *g, struct er
     m->dummy_prefix = gguf_flag(g, "tokenizer.ggml.add_space_prefix", true);
     m->collapse_whitespace = gguf_flag(g, "tokenizer.ggml.remove_extra_whitespaces", !bpe);
     m->escape_whitespace = true;
-    t->decode = (struct decode_rules){
-        .spaces = true, .drop_first = m->dummy_prefix || m->collapse_whitespace, .unknown = " \xe2\x81\x87 "};
+    t->decode = (struct decode_rules){.spaces = true,
+        .drop_first = m->dummy_prefix || m->collapse_whitespace,
+        .drop_every = m->collapse_whitespace,
+        .unknown = " \xe2\x81\x87 "};
     rc = rules ? charsmap_init(&m->rules, rules->data, (size_t)rules->bytes, err) : 0;
     if (rc == 0)
         rc = read_pieces(t, g, err);

@@ -58,6 +58,21 @@ static bool reaches_next_word(const char *piece, size_t n)
     return false;
 }
 
+/* Control pieces are what text can only spell with TOKENIZE_SPECIAL. */
+static int add_controls(struct tokenizer *t, struct error *err)
+{
+    const struct vocab *v = &t->vocab;
+    int rc = 0;
+    for (int32_t id = 0; id < v->size && rc == 0; id++) {
+        if (v->kind[id] != TOKEN_CONTROL || v->length[id] == 0)
+            continue;
+        struct added_token token = {
+            .id = id, .special = true, .text = v->bytes.data + v->start[id], .n = v->length[id]};
+        rc = added_put(&t->added, &token, err);
+    }
+    return rc;
+}
+
 int spm_finish(struct tokenizer *t, struct error *err)
 {
     struct spm *m = t->state;
@@ -85,7 +100,7 @@ int spm_finish(struct tokenizer *t, struct error *err)
     int rc = build_trie(&m->user, v, false, err);
     if (rc == 0 && t->model == &unigram_model)
         rc = build_trie(&m->pieces, v, true, err);
-    return rc;
+    return rc ? rc : add_controls(t, err);
 }
 
 void spm_put(struct spm_output *o, int32_t id, const char *piece, size_t n)

@@ -158,6 +158,7 @@ struct tokenizer_model {
 struct decode_rules {
     bool spaces;         /* U+2581 in pieces becomes a space */
     bool drop_first;     /* one space at the front of the first piece is dropped (the dummy prefix comes off) */
+    bool drop_every;     /* and one of each following piece, until one leaves something (white space collapses) */
     const char *unknown; /* what TOKEN_UNKNOWN decodes to (SentencePiece: " \xe2\x81\x87 "); NULL: its piece */
 };
 
@@ -183,7 +184,8 @@ int tokenizer_finish(struct tokenizer *t, struct error *err);
 
 /* ---- models and loaders: each fills t from foreign bytes, tokenizer.c calls tokenizer_finish ---- */
 
-/* load_spm.c: a SentencePiece model (tokenizer.model). */
+/* load_spm.c: a SentencePiece model (tokenizer.model); recognised by its first bytes, those of a first piece. */
+bool sentencepiece_recognize(const void *data, size_t n);
 int load_sentencepiece(struct tokenizer *t, const void *data, size_t n, struct error *err);
 /* The same vocabularies inside other files: "model" of a tokenizer.json of type Unigram; GGUF "llama" and "t5". */
 int load_json_unigram(struct tokenizer *t, const json_t *model, struct error *err);

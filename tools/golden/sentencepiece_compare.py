@@ -3,10 +3,11 @@
 
     python tools/golden/sentencepiece_compare.py --program build/bench/tokenize_lines --data DATA [--fuzz 100000]
 
-The program gets a tokenizer's path and, on standard input, strings with their length in front (u32, little endian); it
-prints the ids of each on a line. With --speed the rate of one thread is measured on the same text, too.
+The program (bench/tokenize_lines.c) gets a tokenizer's path and strings. With --speed the rates of one thread on the
+collection's text are measured, too: processor time of encoding, calls of the package for one string each.
 """
 import argparse
+import array
 import gzip
 import io
 import json
@@ -153,27 +154,29 @@ def trained(lines, folder):
 
 
 def ours(program, path, strings):
+    """Ids of each string, and the seconds that encoding took."""
     blob = b"".join(struct.pack("<I", len(b)) + b for b in (s.encode() for s in strings))
-    done = subprocess.run([program, path], input=blob, stdout=subprocess.PIPE, check=True)
-    lines = done.stdout.decode().split("\n")[:-1]
-    assert len(lines) == len(strings), (len(lines), len(strings))
-    return [[int(i) for i in line.split()] for line in lines]
+    done = subprocess.run([program, path, "-", "0"], input=blob, capture_output=True, check=True)
+    numbers = array.array("I", done.stdout)
+    ids, at = [], 0
+    for _ in strings:
+        ids.append(numbers[at + 1:at + 1 + numbers[at]].tolist())
+        at += numbers[at] + 2
+    assert at == len(numbers)
+    return ids, float(done.stderr.split()[-2])
 
 
 def speed(program, path, strings):
-    """Rates in MB/s of one thread: the library's, ours (the program's processor time, without its start)."""
+    """Rates in MB/s of one thread: the library's, ours; the best of three runs."""
     sp = sentencepiece.SentencePieceProcessor(model_file=path)
-    blob = b"".join(struct.pack("<I", len(b)) + b for b in (s.encode() for s in strings))
     size = sum(len(s.encode()) for s in strings)
-    begin = time.perf_counter()
-    for s in strings:
-        sp.encode(s)
-    theirs = time.perf_counter() - begin
-    def run(data):
-        begin = time.perf_counter()
-        subprocess.run([program, path], input=data, stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - begin
-    mine = min(run(blob) for _ in range(3)) - min(run(b"") for _ in range(3))
+    theirs = mine = 1e9
+    for _ in range(3):
+        begin = time.process_time()
+        for s in strings:
+            sp.encode(s)
+        theirs = min(theirs, time.process_time() - begin)
+        mine = min(mine, ours(program, path, strings)[1])
     return size / theirs / 1e6, size / mine / 1e6
 
 
@@ -199,10 +202,13 @@ def main():
             pieces = [sp.id_to_piece(i) for i in range(sp.vocab_size())]
             strings = lines + fuzz(arguments.fuzz, pieces, lines, 1)
             expected = [sp.encode(s) for s in strings]
-            found = ours(arguments.program, path, strings)
+            found = ours(arguments.program, path, strings)[0]
             wrong = [i for i in range(len(strings)) if expected[i] != found[i]]
             bad += len(wrong)
-            rates = "  %.2f MB/s, theirs %.2f MB/s" % speed(arguments.program, path, lines)[::-1] if arguments.speed else ""
+            rates = ""
+            if arguments.speed:
+                theirs, mine = speed(arguments.program, path, lines)
+                rates = "  %6.2f MB/s, theirs %5.2f MB/s, ratio %.2f" % (mine, theirs, mine / theirs)
             print("%-20s %8d strings %6d differences%s" % (name, len(strings), len(wrong), rates), flush=True)
             for i in wrong[:3]:
                 print("   ", ascii(strings[i])[:200], "\n      theirs", expected[i][:40], "\n      ours  ", found[i][:40])
