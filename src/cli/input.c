@@ -78,7 +78,7 @@ json_t *json_string_new(const char *bytes, size_t n)
 
 int json_print(json_t *value, struct error *err)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY) : NULL;
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(value);
     if (!text)
         return error_memory(err, 0, "JSON output");

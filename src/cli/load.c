@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 static void show_remark(void *context, int level, const char *text)
 {
@@ -152,6 +153,15 @@ static int find_stops(struct loaded *l, struct error *err)
     return rc ? rc : tokens_check(&l->stops, err);
 }
 
+/* Short enough to be typed again. */
+static uint64_t new_seed(void)
+{
+    uint32_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (uint32_t)(clock_seconds() * 1e6);
+    return seed;
+}
+
 int loaded_sampling(struct loaded *l, struct error *err)
 {
     const struct option_value *at = l->args->at;
@@ -163,9 +173,7 @@ int loaded_sampling(struct loaded *l, struct error *err)
     }
     if (rc == 0 && at[OPT_logit_bias].set)
         rc = read_biases(l, at[OPT_logit_bias].text, err);
-    /* A seed that JSON readers keep exact, so that what is shown can be given back. */
-    l->sampling.seed = at[OPT_seed].set ? (uint64_t)at[OPT_seed].whole
-                                        : (uint64_t)(clock_seconds() * 1e9) % (uint64_t)OPTION_SEED_MAX;
+    l->sampling.seed = at[OPT_seed].set ? (uint64_t)at[OPT_seed].whole : new_seed();
     return rc ? rc : find_stops(l, err);
 }
 

@@ -22,30 +22,29 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
-/* Levenshtein's distance; words longer than the table are far away. */
+/* Letters to insert, delete, replace or swap with a neighbour (Damerau); words too long for the table are far away. */
 static int edit_distance(const char *a, const char *b)
 {
     enum { LONGEST = 31 };
-    int row[LONGEST + 1];
+    int d[LONGEST + 1][LONGEST + 1];
     size_t n = strlen(a), m = strlen(b);
     if (n > LONGEST || m > LONGEST)
         return LONGEST;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = (int)j;
-    for (size_t i = 1; i <= n; i++) {
-        int corner = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; j++) {
-            int above = row[j], best = corner + (a[i - 1] != b[j - 1]);
-            if (above + 1 < best)
-                best = above + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-            corner = above;
+    for (size_t i = 0; i <= n; i++) {
+        for (size_t j = 0; j <= m; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (int)(i + j);
+                continue;
+            }
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
         }
     }
-    return row[m];
+    return d[n][m];
 }
 
 /* Near enough to be a slip of the finger: the typed word begins the name, or a third of it is wrong at most. */

@@ -141,10 +141,8 @@ static int load_file(struct tokenizer *t, const char *path, const json_t *config
         rc = load_json_file(t, path, &file, config, preset, err);
     else if (file.size && ranks_recognize((const char *)file.data, file.size))
         rc = load_ranks(t, (const char *)file.data, file.size, preset, name_of(path), err);
-    else if (sentencepiece_recognize(file.data, file.size))
-        rc = load_sentencepiece(t, file.data, file.size, err);
     else
-        rc = error_set(err, ERROR_UNSUPPORTED, "no kind of tokenizer is known by these bytes");
+        rc = load_sentencepiece(t, file.data, file.size, err);
     filemap_close(&file);
     return rc;
 }

@@ -226,13 +226,6 @@ static int apply(struct tokenizer *t, const struct settings *s, struct error *er
     return rc ? rc : spm_add_normalizer(t, err);
 }
 
-bool sentencepiece_recognize(const void *data, size_t n)
-{
-    const unsigned char *bytes = data;
-    return n > 4 && bytes[0] == (1 << 3 | WIRE_BYTES) && bytes[1] < 0x80 && bytes[1] >= 2 && bytes[1] <= n - 2 &&
-           (bytes[2] == (1 << 3 | WIRE_BYTES) || bytes[2] == (2 << 3 | WIRE_32) || bytes[2] == (3 << 3 | WIRE_VARINT));
-}
-
 int load_sentencepiece(struct tokenizer *t, const void *data, size_t n, struct error *err)
 {
     struct settings s = {.model_type = 1,

@@ -184,8 +184,7 @@ int tokenizer_finish(struct tokenizer *t, struct error *err);
 
 /* ---- models and loaders: each fills t from foreign bytes, tokenizer.c calls tokenizer_finish ---- */
 
-/* load_spm.c: a SentencePiece model (tokenizer.model); recognised by its first bytes, those of a first piece. */
-bool sentencepiece_recognize(const void *data, size_t n);
+/* load_spm.c: a SentencePiece model (tokenizer.model). */
 int load_sentencepiece(struct tokenizer *t, const void *data, size_t n, struct error *err);
 /* The same vocabularies inside other files: "model" of a tokenizer.json of type Unigram; GGUF "llama" and "t5". */
 int load_json_unigram(struct tokenizer *t, const json_t *model, struct error *err);

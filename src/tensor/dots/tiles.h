@@ -44,26 +44,27 @@ ALWAYS_INLINE void prefetch(const uint8_t *at)
 
 /* The four tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS). */
 #define DOTS_FROM_TILES(name, isa, attribute, body, ROWS, COLUMNS) \
-    attribute static void name##_full(TILE_PARAMETERS) \
+    attribute static void name##_full_##isa(TILE_PARAMETERS) \
     { \
         body(FORMAT_##name, ROWS, COLUMNS, TILE_ARGUMENTS); \
     } \
-    attribute static void name##_column(TILE_PARAMETERS) \
+    attribute static void name##_column_##isa(TILE_PARAMETERS) \
     { \
         body(FORMAT_##name, ROWS, 1, TILE_ARGUMENTS); \
     } \
-    attribute static void name##_row(TILE_PARAMETERS) \
+    attribute static void name##_row_##isa(TILE_PARAMETERS) \
     { \
         body(FORMAT_##name, 1, COLUMNS, TILE_ARGUMENTS); \
     } \
-    attribute static void name##_one(TILE_PARAMETERS) \
+    attribute static void name##_one_##isa(TILE_PARAMETERS) \
     { \
         body(FORMAT_##name, 1, 1, TILE_ARGUMENTS); \
     } \
     void name##_dots_##isa(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x, \
         size_t x_stride, int count, int n) \
     { \
-        static const struct tiles tiles = { ROWS, COLUMNS, name##_full, name##_column, name##_row, name##_one }; \
+        static const struct tiles tiles = { ROWS, COLUMNS, name##_full_##isa, name##_column_##isa, name##_row_##isa, \
+            name##_one_##isa }; \
         dots_by_tiles(&tiles, y, y_stride, w, w_stride, rows, x, x_stride, count, n); \
     }
 
@@ -73,7 +74,6 @@ ALWAYS_INLINE void prefetch(const uint8_t *at)
 #define TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 #define TARGET_AVX512_VNNI __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define TARGET_NEON
-#define TARGET_DOTPROD __attribute__((target("+dotprod")))
 
 /* Entries of a version list, only where that instruction set can be. */
 #if defined(__x86_64__)
