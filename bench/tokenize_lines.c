@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tokenizes strings for comparison with other programs (tools/golden/tokenizers.py) and for timing.
+/* Tokenizes strings for comparison with other programs (tools/golden/bpe_compare.py) and for timing.
  *
  *   tokenize_lines TOKENIZER PRESET FLAGS < strings > ids
  *

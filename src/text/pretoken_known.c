@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The patterns of common tokenizers, matched by hand: the alternatives in their order, first match wins. Each function
- * gives exactly what its pattern gives, on valid UTF-8 (tools/golden/tokenizers.py compares them with the originals). */
+ * gives exactly what its pattern gives, on valid UTF-8 (tools/golden/bpe_compare.py compares them with the originals). */
 #include "text/pretoken_impl.h"
 
 #include "text/unicode.h"
