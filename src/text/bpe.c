@@ -7,18 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_RANK UINT32_MAX
-#define SMALL 64 /* symbols up to which looking for the lowest rank beats keeping a heap */
+#define NO_RANK INT32_MAX
+#define SMALL 96 /* bytes up to which looking for the lowest rank beats keeping a heap; starts fit a byte */
 
 struct merge_slot {
     uint32_t left, right; /* ids */
-    uint32_t rank;        /* NO_RANK: free */
+    int32_t rank;         /* NO_RANK: free */
 };
 
 struct bpe {
     struct bpe_options options;
     struct merge_slot *slots;
     size_t mask;
+    int32_t *byte_pairs; /* (65536) rank of each pair of bytes: what every piece begins with; NULL for characters */
     int32_t *merged; /* (merges) id of the pair of that rank */
     size_t merges, capacity;
     char *prefix, *suffix;
@@ -32,9 +33,8 @@ struct bpe {
 enum whole { WHOLE = 1, NOT_WHOLE };
 
 struct symbol {
-    uint32_t start, n; /* in the piece */
+    uint32_t start, n; /* in the piece; n 0: merged into the one before */
     int32_t id;
-    uint32_t rank;     /* of merging with the next one */
 };
 
 /* -- ranks -- */
@@ -49,17 +49,21 @@ static struct merge_slot *slot_of(const struct bpe *b, uint32_t left, uint32_t r
     }
 }
 
-static uint32_t rank_of(const struct tokenizer *t, const struct bpe *b, const char *piece, const struct symbol *left,
-    const struct symbol *right)
+/* Rank of merging two neighbours: their ids, and the n bytes they cover. */
+static inline int32_t rank_of(const struct tokenizer *t, const struct bpe *b, int32_t left, int32_t right,
+    const char *bytes, size_t n)
 {
-    if (b->options.by_rank)
-        return (uint32_t)vocab_find(&t->vocab, piece + left->start, (size_t)left->n + right->n); /* -1 is NO_RANK */
-    return slot_of(b, (uint32_t)left->id, (uint32_t)right->id)->rank;
+    if (n == 2 && b->byte_pairs)
+        return b->byte_pairs[(unsigned)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[1]];
+    if (!b->options.by_rank)
+        return slot_of(b, (uint32_t)left, (uint32_t)right)->rank;
+    int32_t id = vocab_find(&t->vocab, bytes, n);
+    return id < 0 ? NO_RANK : id;
 }
 
-static int32_t merged_id(const struct bpe *b, uint32_t rank)
+static int32_t merged_id(const struct bpe *b, int32_t rank)
 {
-    return b->options.by_rank ? (int32_t)rank : b->merged[rank];
+    return b->options.by_rank ? rank : b->merged[rank];
 }
 
 /* -- a piece as symbols -- */
@@ -108,8 +112,7 @@ static int by_characters(const struct tokenizer *t, const struct bpe *b, const c
         int32_t id = character_id(t, b, piece + at, bytes, at == 0, at + bytes == n);
         if (id < 0 && b->options.byte_fallback && has_all_bytes(t, piece + at, bytes)) {
             for (size_t i = 0; i < bytes; i++, used++)
-                symbols[used] = (struct symbol) { (uint32_t)(at + i), 1, t->vocab.byte_id[(unsigned char)piece[at + i]],
-                    NO_RANK };
+                symbols[used] = (struct symbol) { (uint32_t)(at + i), 1, t->vocab.byte_id[(unsigned char)piece[at + i]] };
             fuse = false;
             continue;
         }
@@ -118,7 +121,7 @@ static int by_characters(const struct tokenizer *t, const struct bpe *b, const c
         if (id < 0 && fuse)
             symbols[used - 1].n += (uint32_t)bytes;
         else
-            symbols[used++] = (struct symbol) { (uint32_t)at, (uint32_t)bytes, id < 0 ? b->options.unknown : id, NO_RANK };
+            symbols[used++] = (struct symbol) { (uint32_t)at, (uint32_t)bytes, id < 0 ? b->options.unknown : id };
         fuse = id < 0 && b->options.fuse_unknown;
     }
     *count = used;
@@ -134,43 +137,64 @@ static int by_bytes(const struct tokenizer *t, const struct bpe *b, const char *
             id = b->options.unknown;
         if (id < 0)
             return no_token(piece + i, 1, err);
-        symbols[i] = (struct symbol) { (uint32_t)i, 1, id, NO_RANK };
+        symbols[i] = (struct symbol) { (uint32_t)i, 1, id };
     }
     return 0;
 }
 
 /* -- merging -- */
 
-/* Few symbols: look through all for the lowest rank, close the gap. Returns how many are left. */
-static size_t merge_few(const struct tokenizer *t, const struct bpe *b, const char *piece, struct symbol *symbols,
-    size_t count)
+/* Few symbols: look through all for the lowest rank, close the gap. The bytes of symbol i are [start[i], start[i + 1]),
+ * rank[i] is that of merging it with the next. */
+struct few {
+    int32_t rank[SMALL], id[SMALL];
+    unsigned char start[SMALL + 1];
+    int count;
+};
+
+static inline int32_t few_rank(const struct tokenizer *t, const struct bpe *b, const char *piece, const struct few *f, int i)
 {
-    for (size_t i = 0; i + 1 < count; i++)
-        symbols[i].rank = rank_of(t, b, piece, &symbols[i], &symbols[i + 1]);
+    return rank_of(t, b, f->id[i], f->id[i + 1], piece + f->start[i], (size_t)(f->start[i + 2] - f->start[i]));
+}
+
+static void close_gap(struct few *f, int at)
+{
+    for (int i = at; i + 1 < f->count; i++) {
+        f->rank[i] = f->rank[i + 1];
+        f->id[i] = f->id[i + 1];
+        f->start[i] = f->start[i + 1];
+    }
+    f->start[f->count - 1] = f->start[f->count];
+    f->count--;
+}
+
+static void merge_few(const struct tokenizer *t, const struct bpe *b, const char *piece, struct few *f)
+{
+    for (int i = 0; i + 1 < f->count; i++)
+        f->rank[i] = few_rank(t, b, piece, f, i);
     for (;;) {
-        uint32_t lowest = NO_RANK;
-        size_t at = 0;
-        for (size_t i = 0; i + 1 < count; i++)
-            if (symbols[i].rank < lowest) {
-                lowest = symbols[i].rank;
-                at = i;
-            }
+        int32_t lowest = NO_RANK;
+        int at = 0;
+        for (int i = 0; i < f->count - 1; i++)
+            lowest = f->rank[i] < lowest ? f->rank[i] : lowest;
         if (lowest == NO_RANK)
-            return count;
-        symbols[at].n += symbols[at + 1].n;
-        symbols[at].id = merged_id(b, lowest);
-        count--;
-        memmove(&symbols[at + 1], &symbols[at + 2], (count - at - 1) * sizeof *symbols);
-        symbols[at].rank = at + 1 < count ? rank_of(t, b, piece, &symbols[at], &symbols[at + 1]) : NO_RANK;
+            return;
+        while (f->rank[at] != lowest)
+            at++;
+        f->id[at] = merged_id(b, lowest);
+        close_gap(f, at + 1);
+        if (at + 1 < f->count)
+            f->rank[at] = few_rank(t, b, piece, f, at);
         if (at > 0)
-            symbols[at - 1].rank = rank_of(t, b, piece, &symbols[at - 1], &symbols[at]);
+            f->rank[at - 1] = few_rank(t, b, piece, f, at - 1);
     }
 }
 
 /* Many symbols: a heap of pairs. A pair is stale once either half has merged, which shows in its length. */
 struct pair {
-    uint32_t rank, at; /* symbol of the left half */
-    uint32_t n;        /* bytes of both halves */
+    int32_t rank;
+    uint32_t at; /* symbol of the left half */
+    uint32_t n;  /* bytes of both halves */
 };
 
 struct heap {
@@ -218,12 +242,13 @@ static void push_pair(const struct tokenizer *t, const struct bpe *b, const char
     uint32_t behind = at == NO_SYMBOL ? NO_SYMBOL : links[at].behind;
     if (behind == NO_SYMBOL)
         return;
-    uint32_t rank = rank_of(t, b, piece, &symbols[at], &symbols[behind]);
+    uint32_t n = symbols[at].n + symbols[behind].n;
+    int32_t rank = rank_of(t, b, symbols[at].id, symbols[behind].id, piece + symbols[at].start, n);
     if (rank != NO_RANK)
-        heap_push(heap, (struct pair) { rank, at, symbols[at].n + symbols[behind].n });
+        heap_push(heap, (struct pair) { rank, at, n });
 }
 
-/* A merged-away symbol has n 0. At most count - 1 pairs at first and two more for each merge. */
+/* At most count - 1 pairs at first and two more for each merge: 3 * count. Returns how many symbols are left. */
 static size_t merge_many(const struct tokenizer *t, const struct bpe *b, const char *piece, struct symbol *symbols,
     size_t count, struct link *links, struct pair *pairs)
 {
@@ -270,25 +295,62 @@ static int room_for_many(struct scratch *s, size_t n, struct symbol **symbols, s
     return *symbols && *links && *pairs ? 0 : error_memory(err, n * 60, "merging a long stretch of text");
 }
 
-static int merge_piece(const struct tokenizer *t, const struct bpe *b, struct scratch *s, const char *piece, size_t n,
-    struct tokens *out, struct error *err)
+static int put_symbols(const struct symbol *symbols, size_t count, struct tokens *out, struct error *err)
 {
-    struct symbol few[SMALL], *symbols = few;
-    struct link *links = NULL;
-    struct pair *pairs = NULL;
-    size_t count = n;
-    int rc = n > SMALL ? room_for_many(s, n, &symbols, &links, &pairs, err) : 0;
-    if (rc == 0)
-        rc = b->options.characters ? by_characters(t, b, piece, n, symbols, &count, err)
-                                   : by_bytes(t, b, piece, n, symbols, err);
-    if (rc)
-        return rc;
-    count = n > SMALL ? merge_many(t, b, piece, symbols, count, links, pairs) : merge_few(t, b, piece, symbols, count);
     int32_t *ids = tokens_room(out, count);
     for (size_t i = 0; ids && i < count; i++)
         ids[i] = symbols[i].id;
     out->used += ids ? count : 0;
     return ids ? 0 : tokens_check(out, err);
+}
+
+static int symbols_of(const struct tokenizer *t, const struct bpe *b, const char *piece, size_t n,
+    struct symbol *symbols, size_t *count, struct error *err)
+{
+    *count = n;
+    return b->options.characters ? by_characters(t, b, piece, n, symbols, count, err)
+                                 : by_bytes(t, b, piece, n, symbols, err);
+}
+
+static int merge_short(const struct tokenizer *t, const struct bpe *b, const char *piece, size_t n, struct tokens *out,
+    struct error *err)
+{
+    struct symbol symbols[SMALL];
+    struct few f;
+    size_t count;
+    int rc = symbols_of(t, b, piece, n, symbols, &count, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        f.id[i] = symbols[i].id;
+        f.start[i] = (unsigned char)symbols[i].start;
+    }
+    f.start[count] = (unsigned char)n;
+    f.count = (int)count;
+    merge_few(t, b, piece, &f);
+    int32_t *ids = tokens_room(out, (size_t)f.count);
+    if (!ids)
+        return tokens_check(out, err);
+    memcpy(ids, f.id, (size_t)f.count * sizeof *ids);
+    out->used += (size_t)f.count;
+    return 0;
+}
+
+static int merge_piece(const struct tokenizer *t, const struct bpe *b, struct scratch *s, const char *piece, size_t n,
+    struct tokens *out, struct error *err)
+{
+    struct symbol *symbols = NULL;
+    struct link *links = NULL;
+    struct pair *pairs = NULL;
+    size_t count = 0;
+    if (n <= SMALL)
+        return merge_short(t, b, piece, n, out, err);
+    int rc = room_for_many(s, n, &symbols, &links, &pairs, err);
+    if (rc == 0)
+        rc = symbols_of(t, b, piece, n, symbols, &count, err);
+    if (rc)
+        return rc;
+    return put_symbols(symbols, merge_many(t, b, piece, symbols, count, links, pairs), out, err);
 }
 
 static int encode_piece(const struct tokenizer *t, struct scratch *s, const char *piece, size_t n, struct tokens *out,
@@ -319,6 +381,7 @@ static void bpe_close(struct tokenizer *t)
     if (b) {
         free(b->slots);
         free(b->merged);
+        free(b->byte_pairs);
         free(b->prefix);
         free(b->suffix);
         free((void *)b->whole);
@@ -357,6 +420,20 @@ static int make_slots(struct bpe *b, size_t merges, struct error *err)
     return 0;
 }
 
+/* No pair merges yet; by rank, those whose bytes are a piece do. */
+static int make_byte_pairs(struct tokenizer *t, struct bpe *b, struct error *err)
+{
+    b->byte_pairs = malloc(65536 * sizeof *b->byte_pairs);
+    if (!b->byte_pairs)
+        return error_memory(err, 65536 * sizeof *b->byte_pairs, "pairs of bytes");
+    for (int i = 0; i < 65536; i++) {
+        const char bytes[2] = { (char)(i >> 8), (char)i };
+        int32_t id = b->options.by_rank ? vocab_find(&t->vocab, bytes, 2) : -1;
+        b->byte_pairs[i] = id < 0 ? NO_RANK : id;
+    }
+    return 0;
+}
+
 int bpe_new(struct tokenizer *t, const struct bpe_options *options, size_t merges, struct error *err)
 {
     struct bpe *b = calloc(1, sizeof *b);
@@ -374,7 +451,8 @@ int bpe_new(struct tokenizer *t, const struct bpe_options *options, size_t merge
     b->suffix = strdup(options->suffix ? options->suffix : "");
     if (!b->whole || !b->prefix || !b->suffix)
         return error_memory(err, (size_t)b->wholes, "a BPE model");
-    return make_slots(b, merges, err);
+    int rc = options->characters ? 0 : make_byte_pairs(t, b, err);
+    return rc ? rc : make_slots(b, merges, err);
 }
 
 int bpe_add_merge(struct tokenizer *t, const char *left, size_t left_n, const char *right, size_t right_n,
@@ -393,12 +471,16 @@ int bpe_add_merge(struct tokenizer *t, const char *left, size_t left_n, const ch
     if (id < 0)
         return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" + \"%.*s\" joined is not in the vocabulary", b->merges,
             (int)left_n, left, (int)right_n, right);
+    if (b->merges >= INT32_MAX / 2)
+        return error_set(err, ERROR_LIMIT, "%zu merges are above the limit", b->merges);
     if (b->merges == b->capacity) {
         int rc = make_slots(b, b->merges + 1, err);
         if (rc)
             return rc;
     }
-    *slot_of(b, (uint32_t)l, (uint32_t)r) = (struct merge_slot) { (uint32_t)l, (uint32_t)r, (uint32_t)b->merges };
+    *slot_of(b, (uint32_t)l, (uint32_t)r) = (struct merge_slot) { (uint32_t)l, (uint32_t)r, (int32_t)b->merges };
+    if (b->byte_pairs && left_n == 1 && right_n == 1)
+        b->byte_pairs[(unsigned)(unsigned char)left[0] << 8 | (unsigned char)right[0]] = (int32_t)b->merges;
     b->merged[b->merges++] = id;
     return 0;
 }

@@ -37,6 +37,8 @@ struct vocab {
     size_t longest;       /* bytes of the longest indexed piece */
     uint64_t *slots;      /* hash << 32 | id + 1; 0: free */
     size_t mask;          /* slots - 1 */
+    uint64_t *filter;     /* (mask + 1) / 16: a bit for each hash that occurs; most questions end here, in little memory */
+    unsigned filter_shift;
     int32_t byte_id[256]; /* the token of a byte: "<0x0A>" (kind TOKEN_BYTE), or the one-byte piece; -1: none */
 };
 

@@ -130,10 +130,13 @@ int vocab_index(struct vocab *v, struct error *err)
     while (slots < (size_t)v->size * 2)
         slots *= 2;
     free(v->slots);
+    free(v->filter);
     v->slots = calloc(slots, sizeof *v->slots);
-    if (!v->slots)
+    v->filter = calloc(slots / 16, sizeof *v->filter);
+    if (!v->slots || !v->filter)
         return error_memory(err, slots * sizeof *v->slots, "the index of a vocabulary");
     v->mask = slots - 1;
+    v->filter_shift = 30 - (unsigned)__builtin_ctzll(slots); /* 4 bits for each slot, told by the hash's upper bits */
     v->longest = 0;
     for (int32_t id = 0; id < v->size; id++) {
         size_t n = v->length[id];
@@ -144,6 +147,7 @@ int vocab_index(struct vocab *v, struct error *err)
         uint64_t *slot = slot_of(v, piece, n, hash);
         if (*slot == 0)
             *slot = (uint64_t)hash << 32 | (uint32_t)(id + 1);
+        v->filter[hash >> v->filter_shift >> 6] |= (uint64_t)1 << (hash >> v->filter_shift & 63);
         if (n > v->longest)
             v->longest = n;
     }
@@ -153,9 +157,12 @@ int vocab_index(struct vocab *v, struct error *err)
 
 int32_t vocab_find(const struct vocab *v, const char *piece, size_t n)
 {
-    if (n == 0 || n > v->longest || !v->slots)
+    if (n == 0 || n > v->longest || !v->filter)
         return -1;
-    return (int32_t)(uint32_t)*slot_of(v, piece, n, map_hash(piece, n)) - 1;
+    uint32_t hash = map_hash(piece, n);
+    if (!(v->filter[hash >> v->filter_shift >> 6] >> (hash >> v->filter_shift & 63) & 1))
+        return -1;
+    return (int32_t)(uint32_t)*slot_of(v, piece, n, hash) - 1;
 }
 
 int32_t vocab_search(const struct vocab *v, const char *piece, size_t n)
@@ -180,5 +187,6 @@ void vocab_release(struct vocab *v)
     free(v->kind);
     free(v->score);
     free(v->slots);
+    free(v->filter);
     memset(v, 0, sizeof *v);
 }
