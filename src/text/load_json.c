@@ -91,14 +91,24 @@ static int load_model(struct tokenizer *t, const json_t *model, bool byte_level,
     return error_set(err, ERROR_UNSUPPORTED, "a tokenizer of type \"%s\" is not supported", type);
 }
 
-static int add_token(struct tokenizer *t, const json_t *entry, struct error *err)
+/* The model's id of an added token's spelling, which goes before the id given with it; -1: none. */
+static int32_t model_id(const struct tokenizer *t, const char *text, size_t n, bool byte_level)
+{
+    char piece[PIECE_BYTES_MAX];
+    ptrdiff_t bytes = byte_level && n <= sizeof piece ? byte_level_decode(piece, text, n) : -1;
+    if (byte_level)
+        return bytes < 0 ? -1 : vocab_find(&t->vocab, piece, (size_t)bytes);
+    return vocab_find(&t->vocab, text, n);
+}
+
+static int add_token(struct tokenizer *t, const json_t *entry, bool byte_level, struct error *err)
 {
     const json_t *content = json_object_get(entry, "content");
     json_int_t id = json_whole(entry, "id", -1);
     if (!json_is_string(content) || id < 0 || id > (json_int_t)t->vocab.size * 2 + 65536)
         return error_set(err, ERROR_FORMAT, "an added token has id %lld and %s text, in a vocabulary of %d", (long long)id,
             json_is_string(content) ? "a" : "no", t->vocab.size);
-    int32_t known = vocab_search(&t->vocab, json_string_value(content), json_string_length(content));
+    int32_t known = model_id(t, json_string_value(content), json_string_length(content), byte_level);
     struct added_token token = { .id = known >= 0 ? known : (int32_t)id, .special = json_flag(entry, "special", false),
         .normalized = json_flag(entry, "normalized", true), .lstrip = json_flag(entry, "lstrip", false),
         .rstrip = json_flag(entry, "rstrip", false), .single_word = json_flag(entry, "single_word", false),
@@ -121,7 +131,7 @@ int load_json(struct tokenizer *t, const json_t *root, struct error *err)
     if (rc == 0)
         rc = load_model(t, model, byte_level, err);
     for (size_t i = 0; rc == 0 && i < json_array_size(added); i++)
-        rc = add_token(t, json_array_get(added, i), err);
+        rc = add_token(t, json_array_get(added, i), byte_level, err);
     if (rc == 0)
         rc = load_json_post_processor(t, json_object_get(root, "post_processor"), err);
     return rc;
