@@ -65,7 +65,7 @@ CHECK(rmsnorm, run(p->y, p->x, p->g, 1.0f, N, 1e-6f))
 CHECK(layernorm, run(p->y, p->x, p->g, p->b, N, 1e-5f))
 CHECK(softmax, memcpy(p->y, p->x, sizeof p->y); run(p->y, N, 0.5f))
 CHECK(softmax_step, memcpy(p->y, p->x, sizeof p->y); p->y[N] = 0.25f; p->y[N + 1] = 1.0f;
-      p->y[N + 2] = run(p->y, N, &p->y[N], &p->y[N + 1]))
+      run(p->y, N, &p->y[N], &p->y[N + 1], &p->y[N + 2]))
 CHECK(mix, run(p->y, 64, p->x, 5, p->g, 64, 3, 5, 61))
 CHECK(rope, memcpy(p->y, p->x, sizeof p->y); run(p->y, p->g, p->b, 37, false); run(p->y + 100, p->g, p->b, 37, true))
 CHECK(silu_mul, run(p->y, p->x, p->g, N))

@@ -17,10 +17,11 @@ typedef void rmsnorm_fn(float *y, const float *x, const float *gain, float offse
 typedef void layernorm_fn(float *y, const float *x, const float *gain, const float *bias, int n, float eps);
 /* In place: x = exp(x - max) / (sum exp(x - max) + exp(sink - max)); sink: -INFINITY for none. */
 typedef void softmax_fn(float *x, int n, float sink);
-/* One block of a softmax whose blocks come one after another (Milakov and Gimelshein 2018). Before: *max and *sum belong
- * to the blocks so far (-INFINITY and 0 at first; a sink s that only joins the denominator: s and 1). After: they include
- * this block, and x = exp(x - *max). Returns exp(old max - new max): what everything summed so far must be scaled by. */
-typedef float softmax_step_fn(float *x, int n, float *max, float *sum);
+/* One block of a softmax whose blocks come one after another (Milakov and Gimelshein 2018). Before: *max and *sum
+ * belong to the blocks so far (-INFINITY and 0 at first; a sink s that only joins the denominator: s and 1). After:
+ * they include this block, x = exp(x - *max), and *shrink = exp(old max - new max): what everything summed so far
+ * must be scaled by. */
+typedef void softmax_step_fn(float *x, int n, float *max, float *sum, float *shrink);
 /* y[c] += sum over r < rows of p[c][r] * v[r], for c < count rows of n floats; strides in floats. Terms are added in
  * rising r, one rounding pattern for all outputs: cutting count, rows (in order) or n elsewhere changes nothing. */
 typedef void mix_fn(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, size_t v_stride,
@@ -30,8 +31,8 @@ typedef void mix_fn(float *y, size_t y_stride, const float *p, size_t p_stride, 
 typedef void rope_fn(float *x, const float *cosine, const float *sine, int pairs, bool interleaved);
 /* y = silu(gate) * up; up may be NULL (ones); silu(g) = g / (1 + exp(-g)). y may be gate. */
 typedef void silu_mul_fn(float *y, const float *gate, const float *up, int n);
-/* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))), computed
- * as g / (1 + exp(-2 sqrt(2/pi)(...))), which loses nothing where tanh is near -1. y may be gate. */
+/* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))),
+ * computed as g / (1 + exp(-2 sqrt(2/pi)(...))), which loses nothing where tanh is near -1. y may be gate. */
 typedef void gelu_mul_fn(float *y, const float *gate, const float *up, int n);
 /* In place: x = cap * tanh(x / cap). */
 typedef void softcap_fn(float *x, int n, float cap);

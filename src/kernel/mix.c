@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/kernel.h"
+#include "kernel/simd.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, size_t v_stride,
     int count, int rows, int n)
@@ -15,6 +22,63 @@ static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, co
     }
 }
 
+#define TILE_ROWS 4  /* rows of y by two vectors stay in registers while the rows of v pass by; */
+#define ROW_WIDTH 64 /* or one row by this many values */
+
+/* A tile is `vectors` vectors of each of `count` rows of y, both known when compiled. Compilers keep such sums in
+ * registers reliably only where they are told so with the set's own types. */
+#define MIX_TILE(set, target, vector, lanes, load, store, multiply_add, broadcast) \
+    target SIMD_BODY void tile_##set(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, \
+        size_t v_stride, int rows, const int count, const int vectors) \
+    { \
+        vector sums[TILE_ROWS][ROW_WIDTH / (lanes)]; \
+        for (int c = 0; c < count; c++) \
+            for (int k = 0; k < vectors; k++) \
+                sums[c][k] = load(y + (size_t)c * y_stride + k * (lanes)); \
+        for (int r = 0; r < rows; r++) \
+            for (int c = 0; c < count; c++) { \
+                vector weight = broadcast(p[(size_t)c * p_stride + (size_t)r]); \
+                for (int k = 0; k < vectors; k++) \
+                    sums[c][k] = multiply_add(weight, load(v + (size_t)r * v_stride + k * (lanes)), sums[c][k]); \
+            } \
+        for (int c = 0; c < count; c++) \
+            for (int k = 0; k < vectors; k++) \
+                store(y + (size_t)c * y_stride + k * (lanes), sums[c][k]); \
+    } \
+    target SIMD_BODY void rows_##set(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, \
+        size_t v_stride, int rows, int n, const int count, const int width) \
+    { \
+        int i = 0; \
+        for (; i + width <= n; i += width) \
+            tile_##set(y + i, y_stride, p, p_stride, v + i, v_stride, rows, count, width / (lanes)); \
+        for (; i + (lanes) <= n; i += (lanes)) \
+            tile_##set(y + i, y_stride, p, p_stride, v + i, v_stride, rows, count, 1); \
+        for (; i < n; i++) \
+            for (int c = 0; c < count; c++) \
+                for (int r = 0; r < rows; r++) \
+                    y[(size_t)c * y_stride + (size_t)i] = __builtin_fmaf(p[(size_t)c * p_stride + (size_t)r], \
+                        v[(size_t)r * v_stride + (size_t)i], y[(size_t)c * y_stride + (size_t)i]); \
+    } \
+    target static void mix_##set(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, \
+        size_t v_stride, int count, int rows, int n) \
+    { \
+        int c = 0; \
+        for (; c + TILE_ROWS <= count; c += TILE_ROWS) \
+            rows_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, v, v_stride, rows, n, \
+                TILE_ROWS, 2 * (lanes)); \
+        for (; c < count; c++) \
+            rows_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, v, v_stride, rows, n, \
+                1, ROW_WIDTH); \
+    }
+
+#if defined(__x86_64__)
+MIX_TILE(avx512, TARGET_AVX512, __m512, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_set1_ps)
+MIX_TILE(avx2, TARGET_AVX2, __m256, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_set1_ps)
+#elif defined(__aarch64__)
+#define NEON_FMA(a, b, sum) vfmaq_f32(sum, a, b)
+MIX_TILE(neon, , float32x4_t, 4, vld1q_f32, vst1q_f32, NEON_FMA, vdupq_n_f32)
+#endif
+
 const struct mix_version mix_versions[] = {
-    { "c", 0, mix_c },
+    SIMD_LIST(mix) { "c", 0, mix_c },
 };

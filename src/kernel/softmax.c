@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/kernel.h"
+#include "kernel/simd.h"
 
 #include <math.h>
 
 /* Where everything so far is -INFINITY the exponents are taken against 0: exp(-INFINITY) = 0, not NaN. */
-static float softmax_step_c(float *x, int n, float *max, float *sum)
+static void softmax_step_c(float *x, int n, float *max, float *sum, float *shrink)
 {
     float top = *max, added = 0;
     for (int i = 0; i < n; i++)
@@ -14,24 +15,58 @@ static float softmax_step_c(float *x, int n, float *max, float *sum)
         x[i] = expf(x[i] - base);
         added += x[i];
     }
-    float shrink = expf(*max - base);
-    *sum = *sum * shrink + added;
+    *shrink = expf(*max - base);
+    *sum = *sum * *shrink + added;
     *max = top;
-    return shrink;
 }
 
 static void softmax_c(float *x, int n, float sink)
 {
-    float max = sink, sum = sink > -INFINITY ? 1 : 0;
-    softmax_step_c(x, n, &max, &sum);
+    float max = sink, sum = sink > -INFINITY ? 1 : 0, shrink;
+    softmax_step_c(x, n, &max, &sum, &shrink);
     for (int i = 0; i < n; i++)
         x[i] /= sum;
 }
 
+SIMD_BODY void softmax_step_body(float *x, int n, float *max, float *sum, float *shrink)
+{
+    float tops[SIMD_LANES], sums[SIMD_LANES] = { 0 };
+    int whole = n / SIMD_LANES * SIMD_LANES;
+    for (int l = 0; l < SIMD_LANES; l++)
+        tops[l] = *max;
+    for (int i = 0; i < whole; i += SIMD_LANES)
+        for (int l = 0; l < SIMD_LANES; l++)
+            tops[l] = x[i + l] > tops[l] ? x[i + l] : tops[l];
+    for (int l = 0; whole + l < n; l++)
+        tops[l] = x[whole + l] > tops[l] ? x[whole + l] : tops[l];
+    float top = simd_max(tops), base = top == -INFINITY ? 0 : top;
+    for (int i = 0; i < n; i++)
+        x[i] = simd_exp(x[i] - base);
+    for (int i = 0; i < whole; i += SIMD_LANES)
+        for (int l = 0; l < SIMD_LANES; l++)
+            sums[l] += x[i + l];
+    for (int l = 0; whole + l < n; l++)
+        sums[l] += x[whole + l];
+    *shrink = simd_exp(*max - base);
+    *sum = *sum * *shrink + simd_sum(sums);
+    *max = top;
+}
+
+SIMD_BODY void softmax_body(float *x, int n, float sink)
+{
+    float max = sink, sum = sink > -INFINITY ? 1 : 0, shrink;
+    softmax_step_body(x, n, &max, &sum, &shrink);
+    for (int i = 0; i < n; i++)
+        x[i] /= sum;
+}
+
+SIMD_VERSIONS(softmax_step, (float *x, int n, float *max, float *sum, float *shrink), x, n, max, sum, shrink)
+SIMD_VERSIONS(softmax, (float *x, int n, float sink), x, n, sink)
+
 const struct softmax_step_version softmax_step_versions[] = {
-    { "c", 0, softmax_step_c },
+    SIMD_LIST(softmax_step) { "c", 0, softmax_step_c },
 };
 
 const struct softmax_version softmax_versions[] = {
-    { "c", 0, softmax_c },
+    SIMD_LIST(softmax) { "c", 0, softmax_c },
 };

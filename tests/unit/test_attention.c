@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention over caches of every format against a plain softmax in double; and: however a prompt is cut, whatever else is
- * in the batch, on any number of threads, the same bits. */
+/* Attention over caches of every format against a plain softmax in double; and: however a prompt is cut, whatever
+ * else is in the batch, on any number of threads, the same bits. */
 #include "backend_case.h"
 
 struct setting {

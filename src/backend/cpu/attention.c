@@ -128,7 +128,9 @@ static void weigh_block(const struct attention_job *j, const struct attention_ti
             float *scores = w->scores + (size_t)r * BLOCK + (a - from);
             if (j->shape->softcap != 0)
                 kernels.softcap(scores, b - a, j->shape->softcap);
-            state_scale(s->y + (size_t)r * (size_t)dim, dim, kernels.softmax_step(scores, b - a, &s->max[r], &s->sum[r]));
+            float shrink;
+            kernels.softmax_step(scores, b - a, &s->max[r], &s->sum[r], &shrink);
+            state_scale(s->y + (size_t)r * (size_t)dim, dim, shrink);
         }
     }
 }
@@ -244,7 +246,8 @@ static struct state partial_at(const struct attention_job *j, const struct atten
 {
     size_t rows = (size_t)(t->count * j->group), dim = (size_t)j->shape->head_dim;
     size_t before = (size_t)t->row * (size_t)j->shape->heads + (size_t)head * rows;
-    return state_at(j->f->scratch->partials + (before * (size_t)j->segments + (size_t)segment * rows) * (dim + 2), rows);
+    size_t at = before * (size_t)j->segments + (size_t)segment * rows;
+    return state_at(j->f->scratch->partials + at * (dim + 2), rows);
 }
 
 static void run_part(void *job, int item, int thread)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scratch of a flow, shared by the operations of this folder. Each operation uses it from start to end and leaves nothing
- * in it. */
+/* Scratch of a flow, shared by the operations of this folder. Each operation uses it from start to end and leaves
+ * nothing in it. */
 #ifndef WAZN_BACKEND_CPU_FLOW_IMPL_H
 #define WAZN_BACKEND_CPU_FLOW_IMPL_H
 
@@ -44,8 +44,8 @@ static inline float *scratch_of(float *all, size_t stride, int thread)
     return all + (size_t)thread * stride;
 }
 
-/* Values [first, first + n) of a row as floats: in place where they are stored so, else decoded into `buffer`, which has
- * room for n values and the rest of two blocks. */
+/* Values [first, first + n) of a row as floats: in place where they are stored so, else decoded into `buffer`,
+ * which has room for n values and the rest of two blocks. */
 const float *tensor_part(const struct tensor *t, int64_t row, int64_t first, int64_t n, float *buffer);
 
 #endif

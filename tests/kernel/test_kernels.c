@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every version of every kernel that this machine can run, against the last of its list, which is plain C. The
+ * cases are named by the list of kernels: one without a case does not compile. */
+#include "support.h"
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/random.h"
+#include "kernel/kernel.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUARD 32 /* floats before and after an output */
+#define MARK 0x7fa5a5a5u
+
+static struct random rng;
+static double worst; /* error of the version under test, in units of what is allowed */
+
+/* A buffer that starts `offset` floats behind an aligned address. */
+struct guarded {
+    float *memory, *at;
+    size_t n;
+};
+
+static struct guarded guarded_open(size_t n, size_t offset)
+{
+    struct guarded g = { malloc((n + 2 * GUARD + offset) * sizeof(float)), NULL, n };
+    const uint32_t mark = MARK;
+    for (size_t i = 0; i < n + 2 * GUARD + offset; i++)
+        memcpy(&g.memory[i], &mark, sizeof mark);
+    g.at = g.memory + GUARD + offset;
+    return g;
+}
+
+static void guarded_close(struct guarded *g)
+{
+    const uint32_t mark = MARK;
+    for (size_t i = 0; i < GUARD; i++) {
+        assert_memory_equal(&g->at[-1 - (long)i], &mark, sizeof mark);
+        assert_memory_equal(&g->at[g->n + i], &mark, sizeof mark);
+    }
+    free(g->memory);
+}
+
+/* Exactly n floats: a sanitizer sees a read behind them. Kinds: 0 around 1, 1 over many magnitudes, 2 with the
+ * values that break things, 3 all large, 4 all small. */
+static float *values_new(int n, int kind)
+{
+    static const float odd[] = { 0, -0.0f, 1e-45f, -FLT_MIN, FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN, 88.7f, -88.8f,
+        89, -104, 0.5f, -0.5f, 0x1.fffffep-2f, 0.625f, 127, 1e-39f };
+    float *x = malloc((size_t)n * sizeof *x);
+    assert_non_null(x);
+    for (int i = 0; i < n; i++) {
+        double base = random_normal(&rng) * (kind == 3 ? 1e17 : kind == 4 ? 1e-17 : 1);
+        x[i] = (float)(kind == 1 ? base * exp2(20 * random_unit(&rng) - 10) : base);
+        if (kind == 2 && random_below(&rng, 4) == 0)
+            x[i] = odd[random_below(&rng, sizeof odd / sizeof *odd)];
+    }
+    return x;
+}
+
+/* bound: in units of FLT_EPSILON; `floor`: what may get lost below the smallest normal number. */
+static void check_near(float got, float expected, double bound, double floor, int at, int n)
+{
+    if (isnan(expected) ? isnan(got) : isinf(expected) ? got == expected : 0)
+        return;
+    double off = fabs((double)got - (double)expected), allowed = bound * FLT_EPSILON + floor;
+    if (!(off <= allowed))
+        fail_msg("value %d of %d: %.9g, plain C has %.9g, off by %g of %g allowed", at, n, (double)got,
+            (double)expected, off, allowed);
+    worst = fmax(worst, allowed > 0 ? off / allowed : 0);
+}
+
+static void check_same(const void *got, const void *expected, size_t bytes, int n)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (((const unsigned char *)got)[i] != ((const unsigned char *)expected)[i])
+            fail_msg("byte %zu of %zu is %02x, not %02x (size %d)", i, bytes, ((const unsigned char *)got)[i],
+                ((const unsigned char *)expected)[i], n);
+}
+
+/* 1..70, then some. */
+static int next_size(int n)
+{
+    static const int larger[] = { 127, 128, 129, 255, 1000, 2048, 4099 };
+    if (n < 70)
+        return n + 1;
+    for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
+        if (larger[i] > n)
+            return larger[i];
+    return 0;
+}
+
+static void check_rmsnorm(rmsnorm_fn *run, rmsnorm_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 5; kind += kind == 1 ? 2 : 1) {
+            float *x = values_new(n, kind), *gain = values_new(n, 0), *expected = malloc((size_t)n * sizeof *x);
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            const float *g = n % 3 ? gain : NULL;
+            plain(expected, x, g, (float)(n % 2), n, 1e-6f);
+            run(y.at, x, g, (float)(n % 2), n, 1e-6f);
+            for (int i = 0; i < n; i++)
+                check_near(y.at[i], expected[i], (2 * sqrt(n) + 4) * fabs((double)expected[i]), FLT_MIN, i, n);
+            memcpy(y.at, x, (size_t)n * sizeof *x);
+            run(y.at, y.at, g, (float)(n % 2), n, 1e-6f);
+            for (int i = 0; i < n; i++)
+                check_near(y.at[i], expected[i], (2 * sqrt(n) + 4) * fabs((double)expected[i]), FLT_MIN, i, n);
+            guarded_close(&y);
+            free(x);
+            free(gain);
+            free(expected);
+        }
+}
+
+/* How large x - mean is in units of the deviation tells what the rounding of the mean costs. */
+static double norm_bound(const float *x, int n)
+{
+    double mean = 0, size = 0, squares = 0;
+    for (int i = 0; i < n; i++) {
+        mean += (double)x[i] / n;
+        size += fabs((double)x[i]) / n;
+    }
+    for (int i = 0; i < n; i++)
+        squares += ((double)x[i] - mean) * ((double)x[i] - mean) / n;
+    return (2 * sqrt(n) + 4) * size / sqrt(squares + 1e-6);
+}
+
+static void check_layernorm(layernorm_fn *run, layernorm_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 5; kind += kind == 1 ? 2 : 1) {
+            float *x = values_new(n, kind), *gain = values_new(n, 0), *bias = values_new(n, 0);
+            float *expected = malloc((size_t)n * sizeof *x);
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            const float *g = n % 3 ? gain : NULL, *b = n % 4 ? bias : NULL;
+            double bound = norm_bound(x, n);
+            plain(expected, x, g, b, n, 1e-6f);
+            run(y.at, x, g, b, n, 1e-6f);
+            for (int i = 0; i < n; i++) {
+                double size = fabs((double)expected[i]) + (b ? 2 * fabs((double)b[i]) : 0);
+                check_near(y.at[i], expected[i],
+                    (2 * sqrt(n) + 4) * size + bound * (g ? fabs((double)g[i]) : 1), FLT_MIN, i, n);
+            }
+            guarded_close(&y);
+            free(x);
+            free(gain);
+            free(bias);
+            free(expected);
+        }
+}
+
+static void check_softmax_step(softmax_step_fn *run, softmax_step_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 4; kind++) {
+            float *x = values_new(n, kind), *expected = malloc((size_t)n * sizeof *x), shrink, shrink_expected;
+            float max = n % 3 == 0 ? -INFINITY : n % 3 == 1 ? 0.25f : 20, sum = n % 3 ? 1.5f : 0;
+            for (int i = 0; n % 7 == 0 && i < n; i++)
+                x[i] = -INFINITY;
+            float max_expected = max, sum_expected = sum;
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            memcpy(y.at, x, (size_t)n * sizeof *x);
+            memcpy(expected, x, (size_t)n * sizeof *x);
+            plain(expected, n, &max_expected, &sum_expected, &shrink_expected);
+            run(y.at, n, &max, &sum, &shrink);
+            for (int i = 0; i < n; i++)
+                check_near(y.at[i], expected[i], 2 * (double)expected[i], 2e-45, i, n);
+            check_near(max, max_expected, 0, 0, 0, n);
+            check_near(shrink, shrink_expected, 2 * (double)shrink_expected, 2e-45, 0, n);
+            check_near(sum, sum_expected, (2 * sqrt(n) + 4) * (double)sum_expected, 0, 0, n);
+            guarded_close(&y);
+            free(x);
+            free(expected);
+        }
+}
+
+static void check_softmax(softmax_fn *run, softmax_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 3; kind++) {
+            float *x = values_new(n, kind), *expected = malloc((size_t)n * sizeof *x);
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            float sink = n % 2 ? -INFINITY : 0.5f;
+            memcpy(y.at, x, (size_t)n * sizeof *x);
+            memcpy(expected, x, (size_t)n * sizeof *x);
+            plain(expected, n, sink);
+            run(y.at, n, sink);
+            for (int i = 0; i < n; i++)
+                check_near(y.at[i], expected[i], (2 * sqrt(n) + 6) * (double)expected[i], 3e-45, i, n);
+            guarded_close(&y);
+            free(x);
+            free(expected);
+        }
+}
+
+static void check_mix_shape(mix_fn *run, mix_fn *plain, int count, int rows, int n)
+{
+    int p_stride = rows + 3, v_stride = n + n % 3, y_stride = n + 2;
+    float *p = values_new(count * p_stride, 0), *v = values_new(rows * v_stride, 1);
+    float *start = values_new(count * y_stride, 1);
+    size_t size = (size_t)(count * y_stride);
+    struct guarded y = guarded_open(size, (size_t)n % 5), expected = guarded_open(size, 0), cut = guarded_open(size, 1);
+    memcpy(y.at, start, size * sizeof(float));
+    memcpy(expected.at, start, size * sizeof(float));
+    memcpy(cut.at, start, size * sizeof(float));
+    plain(expected.at, (size_t)y_stride, p, (size_t)p_stride, v, (size_t)v_stride, count, rows, n);
+    run(y.at, (size_t)y_stride, p, (size_t)p_stride, v, (size_t)v_stride, count, rows, n);
+    for (int c = 0; c < count; c++)
+        for (int i = 0; i < n; i++) {
+            double sum = fabs((double)start[c * y_stride + i]);
+            for (int r = 0; r < rows; r++)
+                sum += fabs((double)p[c * p_stride + r] * (double)v[r * v_stride + i]);
+            check_near(y.at[c * y_stride + i], expected.at[c * y_stride + i], 2 * sqrt(rows + 1) * sum, 0, i, n);
+        }
+    int part = n / 3, first = rows / 2;
+    for (int c = 0; c < count; c++) {
+        float *out = cut.at + c * y_stride;
+        const float *weights = p + c * p_stride, *rest = v + first * v_stride;
+        run(out, 0, weights, 0, v, (size_t)v_stride, 1, first, part);
+        run(out + part, 0, weights, 0, v + part, (size_t)v_stride, 1, first, n - part);
+        run(out, 0, weights + first, 0, rest, (size_t)v_stride, 1, rows - first, n);
+    }
+    check_same(cut.at, y.at, size * sizeof(float), n);
+    guarded_close(&y);
+    guarded_close(&expected);
+    guarded_close(&cut);
+    free(p);
+    free(v);
+    free(start);
+}
+
+static void check_mix(mix_fn *run, mix_fn *plain)
+{
+    for (int n = 1; n <= 70; n++)
+        check_mix_shape(run, plain, 1 + n % 7, 1 + n % 11, n);
+    check_mix_shape(run, plain, 32, 64, 64);
+    check_mix_shape(run, plain, 3, 64, 80);
+    check_mix_shape(run, plain, 7, 63, 128);
+    check_mix_shape(run, plain, 1, 1, 4099);
+}
+
+static void check_rope(rope_fn *run, rope_fn *plain)
+{
+    for (int pairs = 1; pairs <= 140; pairs += pairs < 70 ? 1 : 29)
+        for (int kind = 0; kind < 2; kind++) {
+            float *x = values_new(2 * pairs, kind), *cosine = values_new(pairs, 0), *sine = values_new(pairs, 0);
+            struct guarded y = guarded_open(2 * (size_t)pairs, (size_t)pairs % 5);
+            struct guarded expected = guarded_open(2 * (size_t)pairs, 0);
+            bool interleaved = pairs % 2;
+            memcpy(y.at, x, 2 * (size_t)pairs * sizeof *x);
+            memcpy(expected.at, x, 2 * (size_t)pairs * sizeof *x);
+            plain(expected.at, cosine, sine, pairs, interleaved);
+            run(y.at, cosine, sine, pairs, interleaved);
+            for (int i = 0; i < 2 * pairs; i++) {
+                int a = interleaved ? i / 2 * 2 : i % pairs, b = interleaved ? a + 1 : a + pairs;
+                int k = interleaved ? i / 2 : i % pairs;
+                double size = fmax(fabs((double)cosine[k]), fabs((double)sine[k]));
+                check_near(y.at[i], expected.at[i], 2 * size * (fabs((double)x[a]) + fabs((double)x[b])), 0, i, pairs);
+            }
+            guarded_close(&y);
+            guarded_close(&expected);
+            free(x);
+            free(cosine);
+            free(sine);
+        }
+}
+
+/* What silu_mul and gelu_mul share. Where the exponential overflows in one version, the gate is below 89 / FLT_MAX. */
+static void check_gate(silu_mul_fn *run, silu_mul_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 5; kind++) {
+            float *gate = values_new(n, kind), *other = values_new(n, 0), *expected = malloc((size_t)n * sizeof *gate);
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            const float *up = n % 2 ? other : NULL;
+            plain(expected, gate, up, n);
+            run(y.at, gate, up, n);
+            for (int i = 0; i < n; i++) {
+                float alone;
+                double lost = 3e-37 * (up ? fabs((double)up[i]) : 1);
+                check_near(y.at[i], expected[i], 4 * fabs((double)expected[i]), lost, i, n);
+                run(&alone, gate + i, up ? up + i : NULL, 1);
+                if (!isnan(alone))
+                    check_same(&alone, &y.at[i], sizeof alone, n);
+            }
+            memcpy(expected, y.at, (size_t)n * sizeof *gate);
+            memcpy(y.at, gate, (size_t)n * sizeof *gate);
+            run(y.at, y.at, up, n);
+            for (int i = 0; i < n; i++)
+                check_near(y.at[i], expected[i], 0, 0, i, n);
+            guarded_close(&y);
+            free(gate);
+            free(other);
+            free(expected);
+        }
+}
+
+static void check_silu_mul(silu_mul_fn *run, silu_mul_fn *plain)
+{
+    check_gate(run, plain);
+}
+
+static void check_gelu_mul(gelu_mul_fn *run, gelu_mul_fn *plain)
+{
+    check_gate(run, plain);
+}
+
+static void check_softcap(softcap_fn *run, softcap_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 5; kind++) {
+            float *x = values_new(n, kind), *expected = malloc((size_t)n * sizeof *x), cap = n % 2 ? 1 : 30;
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            memcpy(y.at, x, (size_t)n * sizeof *x);
+            memcpy(expected, x, (size_t)n * sizeof *x);
+            plain(expected, n, cap);
+            run(y.at, n, cap);
+            for (int i = 0; i < n; i++) {
+                float alone = x[i];
+                check_near(y.at[i], expected[i], 4 * fabs((double)expected[i]), 1e-43, i, n);
+                run(&alone, 1, cap);
+                if (!isnan(alone))
+                    check_same(&alone, &y.at[i], sizeof alone, n);
+            }
+            guarded_close(&y);
+            free(x);
+            free(expected);
+        }
+}
+
+static void check_add(add_fn *run, add_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n)) {
+        float *x = values_new(n, 2), *start = values_new(n, 2), *expected = malloc((size_t)n * sizeof *x);
+        struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+        memcpy(y.at, start, (size_t)n * sizeof *x);
+        memcpy(expected, start, (size_t)n * sizeof *x);
+        plain(expected, x, n);
+        run(y.at, x, n);
+        for (int i = 0; i < n; i++)
+            check_near(y.at[i], expected[i], 0, 0, i, n);
+        guarded_close(&y);
+        free(x);
+        free(start);
+        free(expected);
+    }
+}
+
+/* Any bytes are a row: of the formats of 2 bytes all values occur. */
+static void check_decode(decode_fn *run, decode_fn *plain)
+{
+    for (int k = 0; k < FORMAT_COUNT; k++) {
+        const struct format *f = formats[k];
+        int last = f->block_bytes == 2 && f->block == 1 ? 65536 : 71;
+        for (int blocks = 1; blocks <= last; blocks = blocks == 70 ? last : blocks + 1) {
+            size_t values = (size_t)(blocks * f->block), bytes = (size_t)(blocks * f->block_bytes);
+            size_t odd = f->id == FORMAT_q8_1 || f->id == FORMAT_q8_k ? 4 : f->id == FORMAT_f32 ? 4 : 1;
+            unsigned char *memory = malloc(bytes + odd), *x = memory + odd;
+            for (size_t i = 0; i < bytes; i++)
+                x[i] = (unsigned char)random_below(&rng, 256);
+            for (int i = 0; blocks == 65536 && i < blocks; i++) {
+                x[2 * i] = (unsigned char)i;
+                x[2 * i + 1] = (unsigned char)(i >> 8);
+            }
+            struct guarded y = guarded_open(values, (size_t)blocks % 5), expected = guarded_open(values, 0);
+            plain(f, expected.at, x, (int64_t)values);
+            run(f, y.at, x, (int64_t)values);
+            check_same(y.at, expected.at, values * sizeof(float), blocks);
+            guarded_close(&y);
+            guarded_close(&expected);
+            free(memory);
+        }
+    }
+}
+
+static void check_encode(encode_fn *run, encode_fn *plain)
+{
+    for (int k = 0; k < FORMAT_COUNT; k++) {
+        const struct format *f = formats[k];
+        for (int blocks = 1; f->encode && blocks <= (f->block == 1 ? 300 : 40); blocks++) {
+            int n = blocks * f->block;
+            size_t bytes = (size_t)(blocks * f->block_bytes);
+            float *x = values_new(n, blocks % 5);
+            for (int i = 0; blocks % 7 == 1 && i < n; i++) /* where the largest value makes the scale 1: halves */
+                x[i] = i % f->block == 5 ? (blocks % 2 ? 127 : -127) : (float)((int)random_below(&rng, 253) - 126) / 2;
+            unsigned char *y = malloc(bytes), *expected = malloc(bytes);
+            plain(f, expected, x, n);
+            run(f, y, x, n);
+            check_same(y, expected, bytes, n);
+            free(x);
+            free(y);
+            free(expected);
+        }
+    }
+}
+
+#define X(op) \
+    static void test_##op(void **state) \
+    { \
+        const struct op##_version *v = op##_versions, *plain = v; \
+        (void)state; \
+        while (plain->needs) \
+            plain++; \
+        assert_string_equal(plain->name, "c"); \
+        for (;; v++) { \
+            worst = 0; \
+            random_seed(&rng, 1); \
+            if ((v->needs & ~cpu_features()) == 0) { \
+                double start = clock_seconds(); \
+                check_##op(v->run, plain->run); \
+                printf(#op " %s: worst error %.2f of the bound, %.1f ms\n", v->name, worst, \
+                    (clock_seconds() - start) * 1e3); \
+            } else { \
+                printf(#op " %s: not on this machine\n", v->name); \
+            } \
+            if (v == plain) \
+                break; \
+        } \
+    }
+KERNELS(X)
+#undef X
+
+/* The choice: nothing that the machine was not said to have. */
+static void choices(void **state)
+{
+    (void)state;
+    kernels_init(0);
+#define X(op) \
+    { \
+        const struct op##_version *plain = op##_versions; \
+        while (plain->needs) \
+            plain++; \
+        assert_ptr_equal(kernels.op, plain->run); \
+    }
+    KERNELS(X)
+#undef X
+    kernels_init(cpu_features());
+    assert_int_equal(kernels.features, cpu_features());
+    assert_non_null(kernels.dots[FORMAT_f32]);
+#if defined(__x86_64__)
+    if (cpu_features() & CPU_AVX2)
+        assert_ptr_not_equal(kernels.mix, mix_versions[2].run);
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define X(op) cmocka_unit_test(test_##op),
+        KERNELS(X)
+#undef X
+            cmocka_unit_test(choices),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
