@@ -32,15 +32,6 @@ static char *show_prompt(EditLine *editor)
     return (char *)(uintptr_t)r->prompt;
 }
 
-static unsigned char on_interrupt_key(EditLine *editor, int key)
-{
-    struct line_reader *r = NULL;
-    (void)key;
-    el_get(editor, EL_CLIENTDATA, &r);
-    r->interrupted = true;
-    return CC_EOF;
-}
-
 /* Make the folders of `path`, readable by their owner alone. */
 static void make_folders(char *path)
 {
@@ -83,12 +74,8 @@ static bool open_editor(struct line_reader *r, bool keep_history)
     el_set(r->editor, EL_PROMPT, show_prompt);
     el_set(r->editor, EL_EDITOR, "emacs");
     el_set(r->editor, EL_HIST, history, r->history);
-    el_set(r->editor, EL_ADDFN, "wazn-interrupt", "throw the line away", on_interrupt_key);
-    el_set(r->editor, EL_BIND, "^C", "wazn-interrupt", NULL);
     el_set(r->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(r->editor, NULL);
-    /* While a line is edited Ctrl-C is a key, so that it ends the line and not the program. */
-    el_set(r->editor, EL_SETTY, "-d", "intr=", NULL);
     return true;
 }
 
@@ -137,6 +124,7 @@ static const char *read_one(struct line_reader *r, const char *prompt, int *n)
     }
     r->prompt = prompt;
     const char *line = el_gets(r->editor, n);
+    r->interrupted = interrupt_seen(); /* the signal ends the editor's read */
     if (!line || *n <= 0 || r->interrupted) {
         fputc('\n', stderr);
         *n = -1;
