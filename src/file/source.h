@@ -21,7 +21,7 @@ struct file_tensor {
     const struct format *format; /* NULL: a type nothing here computes with */
     int dims;
     int64_t shape[FILE_DIMS_MAX]; /* slowest first, as PyTorch prints it (GGUF's order is reversed on reading) */
-    const void *data;             /* mapped; NULL for an empty tensor */
+    const void *data;             /* mapped (copied where no load could read it in place); NULL for an empty tensor */
     uint64_t bytes;
 };
 

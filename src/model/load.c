@@ -1,136 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Roles meet tensors. Every weight the description wants must be found with the right shape, and nothing in the file
  * may be left over. Weights are borrowed from the map; only what an operation cannot use as it lies there is copied. */
-#include "base/map.h"
-#include "file/source.h"
-#include "model/arch.h"
 #include "model/model_impl.h"
+#include "model/names.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NAME_SIZE 256
-
-struct loader {
-    const struct source *source;
-    struct model *model;
-    struct map index; /* name: place in the source's list */
-    bool *used;       /* (tensors) */
-};
-
-/* Where a role's numbers lie in a file's tensor. */
-struct place {
-    const struct weight_name *entry;
-    char name[NAME_SIZE];
-    int64_t first, total; /* outputs before this role's in a fused tensor, and all of them */
-};
-
-static int64_t find_index(const struct loader *in, const char *name)
-{
-    return map_find(&in->index, name, strlen(name), -1);
-}
-
-/* "%d" of a table's name replaced by the layer, then the expert. Not printf: the pattern is not a literal. */
-static void expand(char out[NAME_SIZE], const char *pattern, int layer, int expert)
-{
-    const int numbers[] = { layer, expert };
-    size_t used = 0, n = 0;
-    while (*pattern && used + 12 < NAME_SIZE) {
-        if (pattern[0] == '%' && pattern[1] == 'd') {
-            assert(n < 2);
-            used += (size_t)snprintf(out + used, NAME_SIZE - used, "%d", numbers[n++]);
-            pattern += 2;
-        } else {
-            out[used++] = *pattern++;
-        }
-    }
-    out[used] = '\0';
-}
-
-static bool per_expert(const char *pattern)
-{
-    const char *first = strstr(pattern, "%d");
-    return first && strstr(first + 2, "%d");
-}
-
-/* The name as it is in this file: plain, or inside a model that wraps this one. -1: not there. */
-static int64_t find_nested(const struct loader *in, char name[NAME_SIZE])
-{
-    const struct name_prefix *p = in->model->spec.arch->prefixes;
-    int64_t found = find_index(in, name);
-    for (; found < 0 && p && p->plain; p++) {
-        char nested[NAME_SIZE];
-        size_t n = strlen(p->plain);
-        if (strncmp(name, p->plain, n) != 0)
-            continue;
-        snprintf(nested, NAME_SIZE, "%s%.*s", p->nested, (int)(NAME_SIZE - 64 - n), name + n);
-        found = find_index(in, nested);
-        if (found >= 0)
-            memcpy(name, nested, NAME_SIZE);
-    }
-    return found;
-}
-
-/* The family's tables for this kind of file, in the order they are asked. */
-static void name_tables(const struct loader *in, const struct weight_name *tables[2])
-{
-    const struct arch *a = in->model->spec.arch;
-    bool gguf = source_kind(in->source) == SOURCE_GGUF;
-    tables[0] = gguf ? a->gguf : a->names;
-    tables[1] = gguf ? gguf_names : NULL;
-}
-
-static bool is_vector(const struct role_shape *shape)
-{
-    return shape->kind == ROLE_GAIN || shape->kind == ROLE_BIAS || (shape->kind == ROLE_OTHER && shape->rows == 1);
-}
-
-static int64_t outputs_of(const struct spec *s, int role, int layer)
-{
-    struct role_shape shape = role_shape(s, role, layer);
-    return is_vector(&shape) ? shape.cols : shape.rows;
-}
-
-/* Which part of a fused tensor an entry is: neighbours in the table under the same name are the other parts. */
-static void find_part(const struct spec *s, const struct weight_name *table, int layer, struct place *at)
-{
-    const struct weight_name *e = at->entry;
-    while (e > table && strcmp(e[-1].name, e->name) == 0)
-        e--;
-    at->first = at->total = 0;
-    for (; e->name && strcmp(e->name, at->entry->name) == 0; e++) {
-        if (e < at->entry)
-            at->first += outputs_of(s, e->role, layer);
-        at->total += outputs_of(s, e->role, layer);
-    }
-}
-
-static int find_place(const struct loader *in, int role, int layer, struct place *at, struct error *err)
-{
-    const struct weight_name *tables[2];
-    char wanted[NAME_SIZE] = "";
-    name_tables(in, tables);
-    for (int t = 0; t < 2; t++)
-        for (const struct weight_name *e = tables[t]; e && e->name; e++) {
-            if (e->role != role)
-                continue;
-            expand(at->name, e->name, layer, 0);
-            if (!wanted[0])
-                memcpy(wanted, at->name, NAME_SIZE);
-            if (find_nested(in, at->name) >= 0) {
-                at->entry = e;
-                find_part(&in->model->spec, tables[t], layer, at);
-                return 0;
-            }
-        }
-    if (!wanted[0])
-        return error_set(err, ERROR_UNSUPPORTED, "config asks for the weight \"%s\", which no %s model has",
-            role_name(role), in->model->spec.arch->name);
-    return error_set(err, ERROR_FORMAT, "tensor \"%s\" is missing", wanted);
-}
 
 static void describe_shape(char *out, size_t size, const int64_t *shape, int dims)
 {
@@ -162,26 +39,18 @@ static int check_tensor(const struct file_tensor *t, const int64_t *shape, int d
     return 0;
 }
 
-/* Numbers where an operation can read them: at an address their type allows. */
-static const void *aligned_copy(struct arena *a, const struct tensor *t)
-{
-    size_t unit = t->format->block > 1 ? 2 : (size_t)t->format->block_bytes;
-    if ((uintptr_t)t->data % unit == 0)
-        return t->data;
-    void *copy = arena_take(a, tensor_bytes(t), 1);
-    if (copy)
-        memcpy(copy, t->data, tensor_bytes(t));
-    return copy;
-}
-
-/* out (rows, cols) = columns first .. first + rows of a stored (cols, total) matrix of `unit` byte numbers. */
+/* out (rows, cols) = columns first .. first + rows of a stored (cols, total) matrix of `unit` byte numbers. By squares
+ * that stay in the nearest cache. */
+#define SQUARE 32
 static void transpose(unsigned char *out, const unsigned char *in, const struct tensor *t, const struct place *at)
 {
-    size_t unit = (size_t)t->format->block_bytes, total = (size_t)at->total;
-    for (int64_t r = 0; r < t->rows; r++)
-        for (int64_t c = 0; c < t->cols; c++)
-            memcpy(out + (size_t)(r * t->cols + c) * unit, in + ((size_t)c * total + (size_t)(at->first + r)) * unit,
-                unit);
+    size_t unit = (size_t)t->format->block_bytes, rows = (size_t)t->rows, cols = (size_t)t->cols;
+    in += (size_t)at->first * unit;
+    for (size_t r0 = 0; r0 < rows; r0 += SQUARE)
+        for (size_t c0 = 0; c0 < cols; c0 += SQUARE)
+            for (size_t r = r0; r < rows && r < r0 + SQUARE; r++)
+                for (size_t c = c0; c < cols && c < c0 + SQUARE; c++)
+                    memcpy(out + (r * cols + c) * unit, in + (c * (size_t)at->total + r) * unit, unit);
 }
 
 static int bind_transposed(struct loader *in, struct tensor *out, const struct file_tensor *t, const struct place *at,
@@ -205,7 +74,7 @@ static int bind_tensor(struct loader *in, struct tensor *out, int64_t index, con
     bool turned = at->entry->stored == STORED_TRANSPOSED;
     int64_t want[3] = { stack, turned ? shape->cols : at->total, turned ? at->total : shape->cols };
     int skip = stack ? 0 : 1;
-    if (is_vector(shape)) {
+    if (role_is_vector(shape)) {
         want[2] = at->total;
         skip = 2;
     }
@@ -214,15 +83,20 @@ static int bind_tensor(struct loader *in, struct tensor *out, int64_t index, con
         return rc;
     in->used[index] = true;
     *out = (struct tensor) { .format = t->format, .rows = shape->rows, .cols = shape->cols };
-    if (turned && !is_vector(shape))
+    if (turned && !role_is_vector(shape))
         return bind_transposed(in, out, t, at, err);
-    if (is_vector(shape) && (at->first % t->format->block != 0 || shape->cols % t->format->block != 0))
+    if (role_is_vector(shape) && (at->first % t->format->block != 0 || shape->cols % t->format->block != 0))
         return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" cannot be cut at %lld: its blocks hold %d", t->name,
             (long long)at->first, t->format->block);
-    int64_t skipped = is_vector(shape) ? at->first : (in_stack * at->total + at->first) * shape->cols;
+    int64_t skipped = role_is_vector(shape) ? at->first : (in_stack * at->total + at->first) * shape->cols;
     out->data = (const unsigned char *)t->data + format_row_bytes(t->format, skipped);
-    out->data = aligned_copy(&in->model->arena, out);
     return 0;
+}
+
+static bool per_expert(const char *pattern)
+{
+    const char *first = strstr(pattern, "%d");
+    return first && strstr(first + 2, "%d");
 }
 
 static int bind_experts(struct loader *in, struct weight *w, int layer, const struct role_shape *shape,
@@ -233,8 +107,8 @@ static int bind_experts(struct loader *in, struct weight *w, int layer, const st
     struct tensor *list = arena_take(&in->model->arena, (size_t)experts, sizeof *list), unused;
     for (int e = 0; rc == 0 && e < experts; e++) {
         if (each)
-            expand(at->name, at->entry->name, layer, e);
-        int64_t index = find_nested(in, at->name);
+            names_expand(at->name, at->entry->name, layer, e);
+        int64_t index = names_find(in, at->name);
         if (index < 0)
             return error_set(err, ERROR_FORMAT, "tensor \"%s\" is missing", at->name);
         rc = bind_tensor(in, list ? &list[e] : &unused, index, shape, at, each ? 0 : experts, each ? 0 : e, err);
@@ -249,12 +123,12 @@ static int bind_weight(struct loader *in, struct weight *w, int role, int layer,
     struct place at;
     if (!shape.wanted)
         return 0;
-    int rc = find_place(in, role, layer, &at, err);
+    int rc = names_place(in, role, layer, &at, err);
     if (rc)
         return rc;
     if (shape.kind == ROLE_EXPERTS)
         return bind_experts(in, w, layer, &shape, &at, err);
-    return bind_tensor(in, &w->tensor, find_nested(in, at.name), &shape, &at, 0, 0, err);
+    return bind_tensor(in, &w->tensor, names_find(in, at.name), &shape, &at, 0, 0, err);
 }
 
 /* Runs twice, as arena.h says; what can fail fails while measuring. */
@@ -272,48 +146,6 @@ static int load_layout(struct loader *in, struct error *err)
     return rc;
 }
 
-static bool matches(const char *name, const char *pattern)
-{
-    while (*pattern && *pattern != '*') {
-        if (pattern[0] == '%' && pattern[1] == 'd') {
-            if (strspn(name, "0123456789") == 0)
-                return false;
-            name += strspn(name, "0123456789");
-            pattern += 2;
-        } else if (*name++ != *pattern++) {
-            return false;
-        }
-    }
-    return *pattern == '*' || *name == '\0';
-}
-
-static bool matches_nested(const char *name, const char *pattern, const struct name_prefix *p)
-{
-    bool found = matches(name, pattern);
-    for (; !found && p && p->plain; p++) {
-        size_t plain = strlen(p->plain), nested = strlen(p->nested);
-        found = strncmp(pattern, p->plain, plain) == 0 && strncmp(name, p->nested, nested) == 0
-            && matches(name + nested, pattern + plain);
-    }
-    return found;
-}
-
-static bool is_ignored(const struct loader *in, const char *name)
-{
-    const struct spec *s = &in->model->spec;
-    const char *const *lists[] = { ignored_everywhere, s->arch->ignored };
-    const struct weight_name *tables[2];
-    for (int i = 0; i < 2; i++)
-        for (const char *const *p = lists[i]; p && *p; p++)
-            if (matches_nested(name, *p, s->arch->prefixes))
-                return true;
-    name_tables(in, tables); /* a tied output that was saved nevertheless */
-    for (const struct weight_name *e = tables[0]; s->tied && e && e->name; e++)
-        if (e->role == ROLE_output && matches_nested(name, e->name, s->arch->prefixes))
-            return true;
-    return false;
-}
-
 static int check_leftovers(const struct loader *in, const struct log *log, struct error *err)
 {
     size_t left = 0, ignored = 0;
@@ -322,7 +154,7 @@ static int check_leftovers(const struct loader *in, const struct log *log, struc
         const char *name = source_tensor(in->source, i)->name;
         if (in->used[i])
             continue;
-        if (is_ignored(in, name))
+        if (names_ignored(in, name))
             ignored++;
         else if (left++ == 0)
             first = name;
@@ -337,7 +169,7 @@ static int check_leftovers(const struct loader *in, const struct log *log, struc
 
 static bool has(const struct loader *in, const char *name)
 {
-    return find_index(in, name) >= 0;
+    return names_index(in, name) >= 0;
 }
 
 /* GGUF metadata does not say which optional weights there are; the tensors do. */

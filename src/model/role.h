@@ -90,6 +90,12 @@ struct role_shape {
 /* layer is ignored for global roles. */
 struct role_shape role_shape(const struct spec *s, int role, int layer);
 
+/* One row: its length is what a fused vector is cut by. */
+static inline bool role_is_vector(const struct role_shape *shape)
+{
+    return shape->kind == ROLE_GAIN || shape->kind == ROLE_BIAS || (shape->kind == ROLE_OTHER && shape->rows == 1);
+}
+
 const char *role_name(int role);
 
 #endif

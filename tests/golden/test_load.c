@@ -5,6 +5,7 @@
 
 #include "support.h"
 
+#include "base/filemap.h"
 #include "file/safetensors.h"
 
 #include <stdio.h>
@@ -216,6 +217,36 @@ static void gpt2_may_lie_bare(void **state)
     same_as("gpt2_tied", l);
 }
 
+/* A header of odd length puts every number at an odd address. */
+static void numbers_at_odd_addresses_are_read(void **state)
+{
+    (void)state;
+    struct list *l = list_new("llama_grouped");
+    const char *folder = list_write(l), *path = test_join(folder, "model.safetensors");
+    struct error err = { 0 };
+    char *bytes, *moved;
+    size_t n;
+    float *want = logits_of(l, folder);
+    assert_int_equal(file_read_new(&bytes, &n, path, 1 << 24, &err), 0);
+    uint64_t header;
+    memcpy(&header, bytes, 8);
+    moved = malloc(n + 1);
+    assert_non_null(moved);
+    memcpy(moved, bytes, 8 + header);
+    moved[8 + header] = ' ';
+    memcpy(moved + 8 + header + 1, bytes + 8 + header, n - 8 - header);
+    header++;
+    memcpy(moved, &header, 8);
+    test_write(path, moved, n + 1);
+    float *have = logits_of(l, folder);
+    assert_memory_equal(have, want, (size_t)l->c.n_ids * 113 * sizeof *have);
+    free(want);
+    free(have);
+    free(bytes);
+    free(moved);
+    list_free(l);
+}
+
 static void passes_refuse_what_they_cannot_do(void **state)
 {
     (void)state;
@@ -333,6 +364,7 @@ int main(void)
         cmocka_unit_test(known_buffers_are_passed_over),
         cmocka_unit_test(fused_matrices_are_cut),
         cmocka_unit_test(gpt2_may_lie_bare),
+        cmocka_unit_test(numbers_at_odd_addresses_are_read),
         cmocka_unit_test(passes_refuse_what_they_cannot_do),
         cmocka_unit_test(caches_are_cut_back_only_where_they_remember),
         cmocka_unit_test(caches_refuse_odd_formats),
