@@ -30,8 +30,8 @@ void small_settings(struct buffer *model, const struct small_settings *s);
 /* Open the model; releases the buffer. NULL, with err, where it is refused. */
 struct tokenizer *small_open(struct buffer *model, struct error *err);
 
-/* One token per byte (id = byte), then the controls (id 256 + i), then <unk>; no dummy prefix. Names of bos and eos may be
- * NULL. For chat formats: control tokens and plain text are told apart by id. */
+/* One token per byte (id = byte), then the controls (id 256 + i), then <unk>; no dummy prefix. Names of bos and eos may
+ * be NULL. For chat formats: control tokens and plain text are told apart by id. */
 struct tokenizer *small_byte_tokenizer(const char *const *controls, int n, const char *bos, const char *eos);
 
 #endif

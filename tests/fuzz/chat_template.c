@@ -21,8 +21,8 @@ static void count(void *context, enum chat_channel channel, const char *bytes, s
 static struct tokenizer *vocabulary(void)
 {
     static const char *const controls[] = {"<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>",
-        "<|end_header_id|>", "<|eot_id|>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<start_of_turn>",
-        "<end_of_turn>"};
+        "<|end_header_id|>", "<|eot_id|>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]",
+        "<start_of_turn>", "<end_of_turn>"};
     static struct tokenizer *t;
     if (!t)
         t = small_byte_tokenizer(controls, sizeof controls / sizeof *controls, "<s>", "</s>");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A SentencePiece model, then (behind a 0xFF 0x00 pair, where there is one) a text to encode with it and decode again. */
+/* A SentencePiece model, then (behind a 0xFF 0x00 pair, where there is one) a text to encode with it and decode again.
+ */
 #include "text/tokenizer_impl.h"
 
 #include <assert.h>

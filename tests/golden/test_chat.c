@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every chat format against transformers' apply_chat_template: data/chat/FORMAT.json, written by tools/golden/chat.py. */
+/* Every chat format against transformers' apply_chat_template: data/chat/FORMAT.json, written by tools/golden/chat.py.
+ */
 #include "small_spm.h"
 #include "support.h"
 #include "text/chat/chat.h"
@@ -36,6 +37,7 @@ static void show(const struct tokenizer *t, const char *title, const struct toke
     buffer_release(&text);
 }
 
+/* tokens: as expected_ids takes them, null where the reference refuses; or ids. */
 static void run_case(const struct chat_format *f, const struct tokenizer *t, const json_t *c, size_t number)
 {
     struct error err = {0};
@@ -53,7 +55,11 @@ static void run_case(const struct chat_format *f, const struct tokenizer *t, con
     if (json_is_null(tokens)) {
         assert_int_equal(rc, ERROR_USAGE);
     } else {
+        const json_t *ids = json_object_get(c, "ids");
+        for (size_t i = 0; i < json_array_size(ids); i++)
+            tokens_add(&want, (int32_t)json_integer_value(json_array_get(ids, i)));
         expected_ids(t, tokens, &want);
+        assert_true(want.used > 0 || r.n_messages == 0);
         if (rc || got.used != want.used || memcmp(got.ids, want.ids, want.used * sizeof *want.ids) != 0) {
             print_message("%s, case %zu: %s\n", f->name, number, err.text);
             show(t, "want", &want);
@@ -95,8 +101,31 @@ static void test_formats(void **state)
     }
 }
 
+/* Published vocabularies: where dummy spaces go, and that text between control tokens is encoded in one piece. */
+static void test_real(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    json_t *golden;
+    if (!test_data("tokenizers"))
+        skip();
+    assert_int_equal(json_read_file_new(&golden, test_repo("tests/golden/data/chat_real.json"), 1 << 20, &err), 0);
+    const json_t *sets = json_object_get(golden, "sets");
+    assert_int_equal(json_array_size(sets), 4);
+    for (size_t i = 0; i < json_array_size(sets); i++) {
+        const json_t *set = json_array_get(sets, i), *cases = json_object_get(set, "cases");
+        struct tokenizer *t;
+        assert_int_equal(tokenizer_open(&t, test_data(json_text(set, "tokenizer", "")), NULL, &err), 0);
+        assert_true(json_array_size(cases) >= 7);
+        for (size_t k = 0; k < json_array_size(cases); k++)
+            run_case(chat_format_find(json_text(set, "format", "")), t, json_array_get(cases, k), k);
+        tokenizer_close(t);
+    }
+    json_decref(golden);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats), cmocka_unit_test(test_real)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,9 +34,15 @@ static struct tokenizer *open_model(const json_t *golden, const json_t *m)
     static unsigned char charsmap[1 << 16];
     struct buffer model = {0};
     struct error err = {0};
-    struct small_settings s = {.type = (enum small_spm_model)json_whole(m, "type", 0), .bos = 1, .eos = 2, .pad = -1,
-        .byte_fallback = json_flag(m, "byte_fallback", false), .suffix = json_flag(m, "suffix", false),
-        .dummy_prefix = json_flag(m, "dummy_prefix", true), .collapse = json_flag(m, "collapse", false), .escape = true};
+    struct small_settings s = {.type = (enum small_spm_model)json_whole(m, "type", 0),
+        .bos = 1,
+        .eos = 2,
+        .pad = -1,
+        .byte_fallback = json_flag(m, "byte_fallback", false),
+        .suffix = json_flag(m, "suffix", false),
+        .dummy_prefix = json_flag(m, "dummy_prefix", true),
+        .collapse = json_flag(m, "collapse", false),
+        .escape = true};
     add_pieces(&model, json_object_get(golden, "special"));
     if (s.byte_fallback)
         small_byte_pieces(&model);

@@ -40,7 +40,8 @@ static void test_detect_template(void **state)
     expect_format("{{ '<|im_start|>' + m.role }}{{ '<|im_end|>' }}", "chatml");
     expect_format("'<|im_start|>' You  are\n a helpful\tassistant. '<|im_end|>'", "qwen2");
     expect_format("'<|im_start|>' You are Qwen, created by Alibaba Cloud. <tool_response> tools", "qwen2.5");
-    expect_format("<|im_start|> enable_thinking reasoning_content <tool_response> tools", "qwen3");
+    expect_format(
+        "<|im_start|> enable_thinking reasoning_content '<tool_call>\\n{\"name\": \"' <tool_response>", "qwen3");
     expect_format("<|im_start|> named SmolLM, trained by Hugging Face<|im_end|>", "smollm2");
     expect_format("<<SYS>> bos_token + '[INST] ' + content.strip() + ' [/INST]'", "llama2");
     expect_format("<|start_header_id|> <|end_header_id|> <|eot_id|>", "llama3");
@@ -61,8 +62,10 @@ static void test_detect_unknown(void **state)
     (void)state;
     expect_format("", NULL);
     expect_format("{{ messages }}", NULL);
-    expect_format("<|im_start|> <|im_end|> tools", NULL);                        /* does more than ChatML */
+    expect_format("<|im_start|> <|im_end|> tools", NULL);                       /* does more than ChatML */
     expect_format("<|user|> <|system|> <|assistant|> <|end|> eos_token", NULL); /* Phi, not Zephyr */
+    expect_format("<|im_start|>user<|im_sep|> <|im_end|>", NULL);
+    expect_format("<|im_start|> enable_thinking reasoning_content <tool_call> <function= <tool_response>", NULL);
     expect_format("<|start_header_id|> <|end_header_id|> <|eot_id|> tools", NULL);
 }
 
@@ -230,7 +233,8 @@ static void hear(void *context, enum chat_channel channel, const char *bytes, si
 }
 
 /* Push bytes as tokens; "\x01" stands for the control token <think>, "\x02" for [TOOL_CALLS]. */
-static void expect_reply(const char *format, const char *reply, const char *thoughts, const char *answer, const char *call)
+static void expect_reply(
+    const char *format, const char *reply, const char *thoughts, const char *answer, const char *call)
 {
     struct tokenizer *t = vocabulary();
     struct heard h = {0};

@@ -7,6 +7,7 @@ DIR/FORMAT.jinja are the models' published templates (not in this repository; th
 vocabulary is one token per byte and the format's control tokens, so that "tokens" can be written as text between the
 names of control tokens: [["<|im_start|>"], "user\\nHi", ["<|im_end|>"], ...].
 """
+
 import argparse
 import hashlib
 import json
@@ -15,10 +16,26 @@ import os
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-LLAMA3 = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>",
-          "<|python_tag|>"]
-MISTRAL = ["<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]",
-           "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
+LLAMA3 = [
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|python_tag|>",
+]
+MISTRAL = [
+    "<s>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]",
+    "[TOOL_CALLS]",
+    "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+]
 MISTRAL_7 = MISTRAL + ["[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"]
 CHATML = ["<|endoftext|>", "<|im_end|>", "<|im_start|>"]
 
@@ -43,16 +60,28 @@ FORMATS = {
     "zephyr": (["<s>", "</s>"], "<s>", "</s>", False, 0),
 }
 
-WEATHER = {"type": "function", "function": {
-    "name": "get_weather", "description": "The weather of a place, today or soon: \u00b0C / \u00b0F",
-    "parameters": {"type": "object", "properties": {
-        "place": {"type": "string", "description": "A town, such as Z\u00fcrich or \u6771\u4eac"},
-        "days": {"type": "integer", "default": 1, "minimum": 0},
-        "scale": {"type": "number", "enum": [0.1, 1.0, 2.5e-07, 1e16, -3.25, 123456789.125]},
-        "options": {"type": ["object", "null"], "properties": {}, "required": []}},
-        "required": ["place"], "additionalProperties": False}}}
-CLOCK = {"type": "function", "function": {"name": "clock", "description": "The time",
-                                          "parameters": {"type": "object", "properties": {}}}}
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a place, today or soon: \u00b0C / \u00b0F",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "place": {"type": "string", "description": "A town, such as Z\u00fcrich or \u6771\u4eac"},
+                "days": {"type": "integer", "default": 1, "minimum": 0},
+                "scale": {"type": "number", "enum": [0.1, 1.0, 2.5e-07, 1e16, -3.25, 123456789.125]},
+                "options": {"type": ["object", "null"], "properties": {}, "required": []},
+            },
+            "required": ["place"],
+            "additionalProperties": False,
+        },
+    },
+}
+CLOCK = {
+    "type": "function",
+    "function": {"name": "clock", "description": "The time", "parameters": {"type": "object", "properties": {}}},
+}
 
 
 def user(text):
@@ -78,16 +107,36 @@ def calls(*of):
 def conversations():
     """(messages, options) for every format."""
     hello, bye = user("Hello, who are you?"), user("And what can you do?")
-    spaced = [system("  Be brief.\n\n"), user("\n  What is \t this? \n"), assistant(" \n A test.  \n"), user("  More  ")]
-    world = [system("\u062a\u062d\u062f\u062b \u0628\u0627\u0644\u0639\u0631\u0628\u064a\u0629"),
-             user("\u3000\u4f60\u597d\uff0c\u4e16\u754c \U0001f44b\U0001f3fd\u200d\u2696\ufe0f\u00a0"),
-             assistant("e\u0301 \u00e9 \u2028\u0928\u092e\u0938\u094d\u0924\u0947\x85"), user("\x1f\u0e44\u0e17\u0e22 \u2581 \\n \"'")]
-    chats = [[hello], [system("You are a poet."), hello], [hello, assistant("A program."), bye],
-             [system("You are a poet."), hello, assistant("I am."), bye, assistant("Rhyme."), user("Do it.")],
-             [system("Be kind."), hello, assistant("I am.\n\n- one\n- two\n")], spaced, world,
-             [user("")], [system(""), user("x"), assistant(""), user("\n")], [user(" \n "), assistant("\n\n"), user("y")],
-             [user("def f(a):\n    return {'a': a[0]}  # {{ x }} {% y %}\n\n\n"), assistant("```c\nint x;\n```"), user("ok")],
-             [user("<|user|>\n<<SYS>> <start_of_turns> [INSTR] <tool_call> <think>"), assistant("</think>?"), user("z")]]
+    spaced = [
+        system("  Be brief.\n\n"),
+        user("\n  What is \t this? \n"),
+        assistant(" \n A test.  \n"),
+        user("  More  "),
+    ]
+    world = [
+        system("\u062a\u062d\u062f\u062b \u0628\u0627\u0644\u0639\u0631\u0628\u064a\u0629"),
+        user("\u3000\u4f60\u597d\uff0c\u4e16\u754c \U0001f44b\U0001f3fd\u200d\u2696\ufe0f\u00a0"),
+        assistant("e\u0301 \u00e9 \u2028\u0928\u092e\u0938\u094d\u0924\u0947\x85"),
+        user("\x1f\u0e44\u0e17\u0e22 \u2581 \\n \"'"),
+    ]
+    chats = [
+        [hello],
+        [system("You are a poet."), hello],
+        [hello, assistant("A program."), bye],
+        [system("You are a poet."), hello, assistant("I am."), bye, assistant("Rhyme."), user("Do it.")],
+        [system("Be kind."), hello, assistant("I am.\n\n- one\n- two\n")],
+        spaced,
+        world,
+        [user("")],
+        [system(""), user("x"), assistant(""), user("\n")],
+        [user(" \n "), assistant("\n\n"), user("y")],
+        [
+            user("def f(a):\n    return {'a': a[0]}  # {{ x }} {% y %}\n\n\n"),
+            assistant("```c\nint x;\n```"),
+            user("ok"),
+        ],
+        [user("<|user|>\n<<SYS>> <start_of_turns> [INSTR] <tool_call> <think>"), assistant("</think>?"), user("z")],
+    ]
     out = [(chat, {"add_generation_prompt": True}) for chat in chats]
     out += [(chat, {"add_generation_prompt": False}) for chat in chats[:5]]
     return out
@@ -95,36 +144,86 @@ def conversations():
 
 def tool_conversations(at_once):
     ask = user("How is the weather in Z\u00fcrich?")
-    one = calls(("abcdefgh1", "get_weather", {"place": "Z\u00fcrich", "days": 2, "scale": 0.5, "deep": {"a": [1, None, True]}}))
-    answer = tool("{\"celsius\": 21.5}", "abcdefgh1", "get_weather")
+    one = calls(
+        ("abcdefgh1", "get_weather", {"place": "Z\u00fcrich", "days": 2, "scale": 0.5, "deep": {"a": [1, None, True]}})
+    )
+    answer = tool('{"celsius": 21.5}', "abcdefgh1", "get_weather")
     tools = [WEATHER, CLOCK]
-    out = [([ask], tools), ([system("Use tools."), ask], tools), ([ask, assistant(None, tool_calls=one), answer], tools),
-           ([system("Use tools."), ask, assistant(None, tool_calls=one), answer, assistant("21.5 degrees."),
-             user("Thanks. \"Quotes\"")], tools),
-           ([system("S"), user("Hi"), assistant("Hi."), ask, assistant(None, tool_calls=one), answer], [CLOCK]),
-           ([ask, assistant(None, tool_calls=one), answer, assistant("Fine.")], None)]
+    out = [
+        ([ask], tools),
+        ([system("Use tools."), ask], tools),
+        ([ask, assistant(None, tool_calls=one), answer], tools),
+        (
+            [
+                system("Use tools."),
+                ask,
+                assistant(None, tool_calls=one),
+                answer,
+                assistant("21.5 degrees."),
+                user('Thanks. "Quotes"'),
+            ],
+            tools,
+        ),
+        ([system("S"), user("Hi"), assistant("Hi."), ask, assistant(None, tool_calls=one), answer], [CLOCK]),
+        ([ask, assistant(None, tool_calls=one), answer, assistant("Fine.")], None),
+    ]
     if at_once > 1:
         two = one + calls(("abcdefgh2", "clock", {}))
-        out += [([ask, assistant("", tool_calls=two), answer, tool("12:30", "abcdefgh2", "clock")], tools),
-                ([ask, assistant("Let me look.\n", tool_calls=two), answer, tool("12:30", "abcdefgh2", "clock"),
-                  assistant("Half past."), user("Good")], tools)]
-    return [(chat, {"add_generation_prompt": True, "tools": t} if t else {"add_generation_prompt": True}) for chat, t in out]
+        out += [
+            ([ask, assistant("", tool_calls=two), answer, tool("12:30", "abcdefgh2", "clock")], tools),
+            (
+                [
+                    ask,
+                    assistant("Let me look.\n", tool_calls=two),
+                    answer,
+                    tool("12:30", "abcdefgh2", "clock"),
+                    assistant("Half past."),
+                    user("Good"),
+                ],
+                tools,
+            ),
+        ]
+    return [
+        (chat, {"add_generation_prompt": True, "tools": t} if t else {"add_generation_prompt": True}) for chat, t in out
+    ]
 
 
 def thinking_conversations():
     one = calls(("abcdefgh1", "clock", {"zone": "UTC"}))
     said = assistant("<think>\nHm, easy.\n</think>\n\nFour.")
-    out = [([user("2+2?")], {"enable_thinking": False}), ([user("2+2?")], {"enable_thinking": True}),
-           ([user("2+2?"), said, user("3+3?")], {}), ([user("2+2?"), said], {"add_generation_prompt": False}),
-           ([user("2+2?"), assistant("\n\nFour.", reasoning_content="\nAdd.\n")], {"add_generation_prompt": False}),
-           ([user("2+2?"), assistant("a</think>b<think>c</think>\nd")], {"add_generation_prompt": False}),
-           ([user("Time?"), assistant("<think>Look.</think>", tool_calls=one), tool("12:30", "abcdefgh1", "clock")],
-            {"tools": [CLOCK]}),
-           ([user("Time?"), assistant("", reasoning_content="Look.", tool_calls=one), tool("12:30", "abcdefgh1", "clock"),
-             assistant("Half past.", reasoning_content="Got it."), user("Ok")], {"tools": [CLOCK]}),
-           ([user("Time?"), assistant("Wait.", tool_calls=one), tool("12:30", "abcdefgh1", "clock"), assistant("It is."),
-             tool("again", "abcdefgh1", "clock")], {"tools": [CLOCK]}),
-           ([user("Hi"), assistant("Yes"), user("<tool_response>\n1\n</tool_response>"), assistant("One.")], {})]
+    out = [
+        ([user("2+2?")], {"enable_thinking": False}),
+        ([user("2+2?")], {"enable_thinking": True}),
+        ([user("2+2?"), said, user("3+3?")], {}),
+        ([user("2+2?"), said], {"add_generation_prompt": False}),
+        ([user("2+2?"), assistant("\n\nFour.", reasoning_content="\nAdd.\n")], {"add_generation_prompt": False}),
+        ([user("2+2?"), assistant("a</think>b<think>c</think>\nd")], {"add_generation_prompt": False}),
+        (
+            [user("Time?"), assistant("<think>Look.</think>", tool_calls=one), tool("12:30", "abcdefgh1", "clock")],
+            {"tools": [CLOCK]},
+        ),
+        (
+            [
+                user("Time?"),
+                assistant("", reasoning_content="Look.", tool_calls=one),
+                tool("12:30", "abcdefgh1", "clock"),
+                assistant("Half past.", reasoning_content="Got it."),
+                user("Ok"),
+            ],
+            {"tools": [CLOCK]},
+        ),
+        (
+            [
+                user("Time?"),
+                assistant("Wait.", tool_calls=one),
+                tool("12:30", "abcdefgh1", "clock"),
+                assistant("It is."),
+                tool("again", "abcdefgh1", "clock"),
+            ],
+            {"tools": [CLOCK]},
+        ),
+        ([user("Hi"), assistant("Yes"), user("<tool_response>\n1\n</tool_response>"), assistant("One.")], {}),
+    ]
     return [(chat, {"add_generation_prompt": True, **options}) for chat, options in out]
 
 
@@ -186,11 +285,18 @@ def main():
             case = {"messages": chat, **options}
             if ids is not None:
                 assert fast.decode(ids, clean_up_tokenization_spaces=False) == fast.apply_chat_template(
-                    chat, tokenize=False, **options)
+                    chat, tokenize=False, **options
+                )
             case["tokens"] = None if ids is None else tokens(fast, ids, controls)
             cases.append(case)
-        golden = {"format": name, "template_sha256": hashlib.sha256(template.encode()).hexdigest(), "bos": bos, "eos": eos,
-                  "controls": controls, "cases": cases}
+        golden = {
+            "format": name,
+            "template_sha256": hashlib.sha256(template.encode()).hexdigest(),
+            "bos": bos,
+            "eos": eos,
+            "controls": controls,
+            "cases": cases,
+        }
         with open(os.path.join(arguments.out, name + ".json"), "w", encoding="utf-8") as f:
             head = {k: v for k, v in golden.items() if k != "cases"}
             f.write(json.dumps(head, indent=1)[:-2] + ',\n "cases": [\n')
@@ -199,4 +305,5 @@ def main():
         print("%-18s %3d cases, %d refused" % (name, len(cases), refused))
 
 
-main()
+if __name__ == "__main__":
+    main()

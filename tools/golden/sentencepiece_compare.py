@@ -6,6 +6,7 @@
 The program (bench/tokenize_lines.c) gets a tokenizer's path and strings. With --speed the rates of one thread on the
 collection's text are measured, too: processor time of encoding, calls of the package for one string each.
 """
+
 import argparse
 import array
 import gzip
@@ -64,9 +65,27 @@ def texts(data):
 def fuzz(count, pieces, lines, seed):
     """Strings made of characters of many scripts, white space, pieces of the vocabulary and cut-outs of real text."""
     r = random.Random(seed)
-    ranges = [(0x20, 0x7E), (0x20, 0x7E), (0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x5FF), (0x600, 0x6FF), (0x900, 0xDFF),
-              (0xE00, 0xFFF), (0x1100, 0x11FF), (0x2000, 0x2BFF), (0x3000, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
-              (0xF900, 0xFDFF), (0xFE00, 0xFEFF), (0xFF00, 0xFFEF), (0x1F000, 0x1FAFF), (0x20000, 0x2A6DF), (1, 0x1F)]
+    ranges = [
+        (0x20, 0x7E),
+        (0x20, 0x7E),
+        (0xA0, 0x24F),
+        (0x300, 0x36F),
+        (0x370, 0x5FF),
+        (0x600, 0x6FF),
+        (0x900, 0xDFF),
+        (0xE00, 0xFFF),
+        (0x1100, 0x11FF),
+        (0x2000, 0x2BFF),
+        (0x3000, 0x30FF),
+        (0x4E00, 0x9FFF),
+        (0xAC00, 0xD7A3),
+        (0xF900, 0xFDFF),
+        (0xFE00, 0xFEFF),
+        (0xFF00, 0xFFEF),
+        (0x1F000, 0x1FAFF),
+        (0x20000, 0x2A6DF),
+        (1, 0x1F),
+    ]
     spaces = [" ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", "\u00a0", "\u3000", "\u200b", SPACE, SPACE * 2, " " * 17]
     out = []
     for _ in range(count):
@@ -83,7 +102,7 @@ def fuzz(count, pieces, lines, seed):
             elif kind < 0.85:
                 line = r.choice(lines)
                 at = r.randint(0, len(line))
-                parts.append(line[at:at + r.randint(1, 20)])
+                parts.append(line[at : at + r.randint(1, 20)])
             else:
                 parts.append(r.choice("abcdeEAnt019.,:;()[]{}<>/\\\"'-_=+*&^%$#@!~`|?") * r.randint(1, 9))
         out.append("".join(parts))
@@ -91,14 +110,14 @@ def fuzz(count, pieces, lines, seed):
 
 
 def gemma_model(data, folder):
-    """The Gemma vocabulary as a SentencePiece model, from the llama2.c layout: types as its published model has them."""
+    """The Gemma vocabulary as a SentencePiece model, from the llama2.c layout, with types as published."""
     raw = gzip.open(os.path.join(data, "tokenizers/gemma/tokenizer.bin.gz")).read()
     count, at = struct.unpack("<II", raw[:8])[1], 8
     names = {0: "<pad>", 1: "<eos>", 2: "<bos>", 3: "<unk>"}
     m = proto.ModelProto()
     for i in range(count):
-        score, length = struct.unpack("<fI", raw[at:at + 8])
-        piece = names.get(i) or raw[at + 8:at + 8 + length].decode().replace(" ", SPACE)
+        score, length = struct.unpack("<fI", raw[at : at + 8])
+        piece = names.get(i) or raw[at + 8 : at + 8 + length].decode().replace(" ", SPACE)
         at += 8 + length
         p = m.pieces.add(piece=piece, score=score)
         if i == 3:
@@ -124,21 +143,40 @@ def trained(lines, folder):
     sample = random.Random(5).sample([line for line in lines if 0 < len(line) < 400], 6000)
     variants = {
         "unigram nmt_nfkc": dict(model_type="unigram", normalization_rule_name="nmt_nfkc"),
-        "unigram suffix": dict(model_type="unigram", normalization_rule_name="nmt_nfkc", treat_whitespace_as_suffix=True),
+        "unigram suffix": dict(
+            model_type="unigram", normalization_rule_name="nmt_nfkc", treat_whitespace_as_suffix=True
+        ),
         "unigram identity": dict(model_type="unigram", normalization_rule_name="identity", byte_fallback=True),
-        "unigram user": dict(model_type="unigram", normalization_rule_name="nfkc_cf", remove_extra_whitespaces=False,
-                             user_defined_symbols=["<mask>", "the ", SPACE + "and", "ﷺ", "ab", "bc"]),
+        "unigram user": dict(
+            model_type="unigram",
+            normalization_rule_name="nfkc_cf",
+            remove_extra_whitespaces=False,
+            user_defined_symbols=["<mask>", "the ", SPACE + "and", "ﷺ", "ab", "bc"],
+        ),
         "bpe nmt_nfkc": dict(model_type="bpe", normalization_rule_name="nmt_nfkc", user_defined_symbols=["<x>", "##"]),
-        "bpe no split": dict(model_type="bpe", normalization_rule_name="identity", split_by_whitespace=False,
-                             byte_fallback=True, add_dummy_prefix=False, max_sentence_length=500),
+        "bpe no split": dict(
+            model_type="bpe",
+            normalization_rule_name="identity",
+            split_by_whitespace=False,
+            byte_fallback=True,
+            add_dummy_prefix=False,
+            max_sentence_length=500,
+        ),
         "bpe suffix": dict(model_type="bpe", normalization_rule_name="nfkc", treat_whitespace_as_suffix=True),
     }
     out = []
     for name, options in variants.items():
         model = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(sample), model_writer=model, vocab_size=6000,
-                                                 character_coverage=0.98, minloglevel=2, num_threads=1,
-                                                 hard_vocab_limit=False, **options)
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sample),
+            model_writer=model,
+            vocab_size=6000,
+            character_coverage=0.98,
+            minloglevel=2,
+            num_threads=1,
+            hard_vocab_limit=False,
+            **options
+        )
         path = os.path.join(folder, name.replace(" ", "_") + ".model")
         open(path, "wb").write(model.getvalue())
         out.append((name, path))
@@ -160,7 +198,7 @@ def ours(program, path, strings):
     numbers = array.array("I", done.stdout)
     ids, at = [], 0
     for _ in strings:
-        ids.append(numbers[at + 1:at + 1 + numbers[at]].tolist())
+        ids.append(numbers[at + 1 : at + 1 + numbers[at]].tolist())
         at += numbers[at] + 2
     assert at == len(numbers)
     return ids, float(done.stderr.split()[-2])
@@ -211,7 +249,9 @@ def main():
                 rates = "  %6.2f MB/s, theirs %5.2f MB/s, ratio %.2f" % (mine, theirs, mine / theirs)
             print("%-20s %8d strings %6d differences%s" % (name, len(strings), len(wrong), rates), flush=True)
             for i in wrong[:3]:
-                print("   ", ascii(strings[i])[:200], "\n      theirs", expected[i][:40], "\n      ours  ", found[i][:40])
+                print(
+                    "   ", ascii(strings[i])[:200], "\n      theirs", expected[i][:40], "\n      ours  ", found[i][:40]
+                )
     sys.exit(bad != 0)
 
 

@@ -282,7 +282,7 @@ const struct chat_format chat_chatml = {.name = "chatml",
     .render = render_chatml,
     .stops = stops,
     .marks = LIST("<|im_start|>", "<|im_end|>"),
-    .unlike = LIST("You are", "tools", "think"),
+    .unlike = LIST("You are", "tools", "think", "<|im_sep|>", "bos_token"),
     .vocabulary = LIST("<|im_start|>", "<|im_end|>")};
 
 const struct chat_format chat_qwen2 = {.name = "qwen2",
@@ -290,7 +290,7 @@ const struct chat_format chat_qwen2 = {.name = "qwen2",
     .render = render_qwen2,
     .stops = stops,
     .marks = LIST("<|im_start|>", "You are a helpful assistant."),
-    .unlike = LIST("tools", "think", "Alibaba")};
+    .unlike = LIST("tools", "think", "Alibaba", "<|im_sep|>", "bos_token")};
 
 const struct chat_format chat_smollm2 = {.name = "smollm2",
     .summary = "SmolLM2: ChatML with its own system message",
@@ -311,6 +311,8 @@ const struct chat_format chat_qwen3 = {.name = "qwen3",
     .summary = "Qwen3: ChatML with tools and thinking",
     .render = render_qwen3,
     .stops = stops,
-    .marks = LIST("<|im_start|>", "enable_thinking", "reasoning_content", "<tool_response>"),
+    .marks = LIST(
+        "<|im_start|>", "enable_thinking", "reasoning_content", "'<tool_call>\\n{\"name\": \"'", "<tool_response>"),
+    .unlike = LIST("<function=", "<parameter=", "<|im_sep|>"),
     .vocabulary = LIST("<|im_start|>", "<think>", "<tool_response>"),
     .spans = qwen3_spans};
