@@ -177,6 +177,30 @@ int loaded_sampling(struct loaded *l, struct error *err)
     return rc ? rc : find_stops(l, err);
 }
 
+const char *loaded_setting_source(const struct loaded *l, enum sampling_source source)
+{
+    return source == SAMPLING_MODEL && source_gguf(l->source) ? "general.sampling" : sampling_source_name(source);
+}
+
+/* The settings that do something, each with where it comes from. */
+static void show_sampling(const struct loaded *l)
+{
+    const struct sampling *s = &l->sampling;
+    const char *before = "wazn: sampling: ";
+    if (l->args->at[OPT_quiet].set)
+        return;
+    for (int i = 0; i < SAMPLING_COUNT; i++) {
+        bool greedy = s->at[SAMPLING_temperature] == 0;
+        bool filters = i >= SAMPLING_top_k && i <= SAMPLING_typical;
+        if ((i != SAMPLING_temperature && s->at[i] == sampling_off((enum sampling_setting)i)) || (greedy && filters))
+            continue;
+        fprintf(stderr, "%s%s %g (%s)", before, sampling_key((enum sampling_setting)i), s->at[i],
+            loaded_setting_source(l, s->source[i]));
+        before = ", ";
+    }
+    fputc('\n', stderr);
+}
+
 static void show_plan(const struct loaded *l)
 {
     char a[32], b[32], c[32], d[32], e[32], f[32];
@@ -236,6 +260,8 @@ int loaded_session(struct loaded *l, struct error *err)
 {
     int64_t vocabulary = model_spec(l->model)->vocabulary;
     show_plan(l);
+    if (l->samples)
+        show_sampling(l);
     int rc = l->args->at[OPT_force].set ? 0 : plan_check(&l->plan, l->model, &l->session_options, err);
     if (rc == 0)
         rc = session_open(&l->session, l->model, &l->session_options, err);

@@ -43,6 +43,9 @@ int loaded_model(struct loaded *l, struct error *err);
 /* The settings of sampling from the model and the options, and the ids that end an answer. */
 int loaded_sampling(struct loaded *l, struct error *err);
 
+/* Where a setting comes from, for people: "default", "generation_config.json", "general.sampling", "command line". */
+const char *loaded_setting_source(const struct loaded *l, enum sampling_source source);
+
 /* Make the plan for `wanted` positions (0: PLAN_CONTEXT; --ctx goes before both; less where memory is short), show it,
  * refuse what does not fit. `reserved`: bytes the command will take besides. */
 int loaded_plan(struct loaded *l, int wanted, int logits, uint64_t reserved, struct error *err);

@@ -55,6 +55,7 @@ struct sampling {
 };
 
 const char *sampling_key(enum sampling_setting setting);       /* "top_p" */
+double sampling_off(enum sampling_setting setting);            /* the value that changes nothing */
 const char *sampling_source_name(enum sampling_source source); /* "default", "generation_config.json" ... */
 
 /* wazn's defaults, then what the model's authors say (generation_config.json, may be NULL). Where they name any

@@ -18,6 +18,11 @@ const char *sampling_key(enum sampling_setting setting)
     return settings[setting].key;
 }
 
+double sampling_off(enum sampling_setting setting)
+{
+    return settings[setting].off;
+}
+
 const char *sampling_source_name(enum sampling_source source)
 {
     static const char *const names[] = {

@@ -66,6 +66,7 @@ static void output_is_the_text_alone(void **state)
     assert_non_null(text);
     assert_string_equal(q.output.data, text);
     assert_non_null(strstr(q.errors.data, "plan: weights"));
+    assert_non_null(strstr(q.errors.data, "sampling: temperature 0 (command line)\n"));
     assert_non_null(strstr(q.errors.data, "tokens/s"));
     /* <|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n over single bytes */
     assert_int_equal(json_whole(out, "prompt_tokens", -1), 3 + 5 + 5 + 1 + 10);

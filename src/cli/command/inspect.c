@@ -121,7 +121,7 @@ static int add_sampling(json_t *out, const struct loaded *l, struct error *err)
     json_t *sampling = json_object();
     for (int i = 0; rc == 0 && i < SAMPLING_COUNT; i++)
         json_object_set_new(sampling, sampling_key((enum sampling_setting)i), json_pack("{s:f, s:s}", "value", s.at[i],
-            "source", sampling_source_name(s.source[i])));
+            "source", loaded_setting_source(l, s.source[i])));
     json_object_set_new(out, "sampling", sampling);
     return rc;
 }

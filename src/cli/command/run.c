@@ -51,7 +51,7 @@ static json_t *settings_json(const struct loaded *l)
     json_t *settings = json_object();
     for (int i = 0; i < SAMPLING_COUNT; i++) {
         json_t *value = json_pack("{s:f, s:s}", "value", l->sampling.at[i], "source",
-            sampling_source_name(l->sampling.source[i]));
+            loaded_setting_source(l, l->sampling.source[i]));
         json_object_set_new(settings, sampling_key((enum sampling_setting)i), value);
     }
     return settings;
