@@ -92,20 +92,48 @@ static void load_queries(const struct attention_job *j, const struct attention_t
     }
 }
 
-/* Decode positions [from, to) of one head; a ring may wrap in between. */
+/* The longest run of positions from `from`, before `to`, that lie one behind the other; *at: where. A ring may wrap. */
+static int next_run(const struct attention_job *j, const struct attention_tile *t, const unsigned char *cache, int head,
+    int from, int to, const unsigned char **at)
+{
+    const struct kv_layer *kv = &t->span->layers[j->shape->layer];
+    int slot = from % kv->capacity, rest = kv->capacity - slot;
+    size_t row = (size_t)head * (size_t)kv->capacity + (size_t)slot;
+    *at = cache + row * format_row_bytes(kv->format, j->shape->head_dim);
+    return rest < to - from ? rest : to - from;
+}
+
+/* Decode positions [from, to) of one head. */
 static void load_rows(const struct attention_job *j, const struct attention_tile *t, const unsigned char *cache,
     int head, int from, int to, float *out)
 {
+    const struct format *format = t->span->layers[j->shape->layer].format;
+    const unsigned char *at;
+    for (int run; from < to; from += run) {
+        run = next_run(j, t, cache, head, from, to, &at);
+        kernels.decode(format, out, at, (int64_t)run * j->shape->head_dim);
+        out += (size_t)run * (size_t)j->shape->head_dim;
+    }
+}
+
+/* Products of all queries and the keys [from, to). Keys that are multiplied with floats as they are stored are used where
+ * they are; others would make the queries whole numbers, so they are decoded. */
+static void score_block(const struct attention_job *j, const struct attention_tile *t, int head, int from, int to,
+    const struct workspace *w)
+{
     const struct kv_layer *kv = &t->span->layers[j->shape->layer];
-    int dim = j->shape->head_dim;
-    size_t bytes = format_row_bytes(kv->format, dim);
-    while (from < to) {
-        int slot = from % kv->capacity;
-        int run = kv->capacity - slot < to - from ? kv->capacity - slot : to - from;
-        size_t row = (size_t)head * (size_t)kv->capacity + (size_t)slot;
-        kernels.decode(kv->format, out, cache + row * bytes, (int64_t)run * dim);
-        out += (size_t)run * (size_t)dim;
-        from += run;
+    int dim = j->shape->head_dim, rows = t->count * j->group;
+    size_t row_bytes = (size_t)dim * sizeof(float);
+    if (kv->format->pair != FORMAT_f32 || !kernels.dots[kv->format->id]) {
+        load_rows(j, t, kv->k, head, from, to, w->kv);
+        kernels.dots[FORMAT_f32](w->scores, BLOCK, w->kv, row_bytes, to - from, w->q, row_bytes, rows, dim);
+        return;
+    }
+    const unsigned char *at;
+    for (int run, p = from; p < to; p += run) {
+        run = next_run(j, t, kv->k, head, p, to, &at);
+        kernels.dots[kv->format->id](w->scores + (p - from), BLOCK, at, format_row_bytes(kv->format, dim), run, w->q,
+            row_bytes, rows, dim);
     }
 }
 
@@ -160,7 +188,7 @@ static void run_segment(const struct attention_job *j, const struct attention_ti
     const struct workspace *w, struct state *s)
 {
     const struct kv_layer *kv = &t->span->layers[j->shape->layer];
-    size_t dim = (size_t)j->shape->head_dim, row_bytes = dim * sizeof(float);
+    size_t row_bytes = (size_t)j->shape->head_dim * sizeof(float);
     int rows = t->count * j->group, end = t->position + t->count;
     int start = (t->begin / SEGMENT + segment) * SEGMENT;
     memset(s->y, 0, (size_t)rows * row_bytes);
@@ -171,8 +199,7 @@ static void run_segment(const struct attention_job *j, const struct attention_ti
         int from = base > t->begin ? base : t->begin, to = base + BLOCK < end ? base + BLOCK : end;
         if (from >= to)
             continue;
-        load_rows(j, t, kv->k, head, from, to, w->kv);
-        kernels.dots[FORMAT_f32](w->scores, BLOCK, w->kv, row_bytes, to - from, w->q, row_bytes, rows, (int)dim);
+        score_block(j, t, head, from, to, w);
         weigh_block(j, t, w, s, from, to);
         load_rows(j, t, kv->v, head, from, to, w->kv);
         mix_block(j, t, w, s, from, to);
