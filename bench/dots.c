@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How close the matrix kernels come to the machine: for one token (decode) the share of the read bandwidth, for many
- * (prefill) the share of the arithmetic peak. Kernel and probe take turns in one run and on one buffer, so that both see
- * the same clock and the same neighbours; medians, and the best of all turns.
+ * (prefill) the share of the arithmetic peak. Kernel and probe take turns in one run and on one buffer, so that both
+ * see the same clock and the same neighbours; medians, and the best of all turns.
  *     bench-dots [--json] [--cpu LEVEL] [--threads N] [--n COLUMNS] [FORMAT ...] */
 #include "base/cpu.h"
 #include "base/random.h"
@@ -151,7 +151,8 @@ static void bench_decode(const struct bench *b, const struct format *f, int thre
         const unsigned char *mine = b->buffer + 2 * i % slices * SLICE_BYTES;
         const unsigned char *other = b->buffer + (2 * i + 1) % slices * SLICE_BYTES;
         read[i] = (double)SLICE_BYTES / time_read(i / slices % 2 ? mine : other, threads);
-        dots[i] = (double)((size_t)rows * stride) / time_dots(b, f, v->run, i / slices % 2 ? other : mine, rows, x, 1, threads);
+        const unsigned char *w = i / slices % 2 ? other : mine;
+        dots[i] = (double)((size_t)rows * stride) / time_dots(b, f, v->run, w, rows, x, 1, threads);
     }
     report(b, "decode", f, v->name, threads, "GB/s", summarize(dots, TURNS), summarize(read, TURNS));
     free(x);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reads size bytes (a multiple of 256, 64-byte aligned) once, in order; returns something that depends on all of them. */
+/* Reads size bytes (a multiple of 256, 64-byte aligned) once; returns something that depends on all of them. */
 uint64_t probe_read(const void *data, size_t size);
 
 /* Runs `rounds` rounds of independent multiply-accumulates in registers, with the best instructions among `features`

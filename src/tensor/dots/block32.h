@@ -57,6 +57,8 @@ ALWAYS_INLINE const uint8_t *block32_fifth_bits(const enum format_id id, const u
     return block32_nibbles(id, block) - 4;
 }
 
-#define BLOCK32_FORMATS(X) X(q8_0) X(q4_0) X(mxfp4) X(q4_1) X(q5_0) X(q5_1) X(iq4_nl)
+#define BLOCK32_BYTE_FORMATS(X) X(q8_0)
+#define BLOCK32_NIBBLE_FORMATS(X) X(q4_0) X(mxfp4) X(q4_1) X(q5_0) X(q5_1) X(iq4_nl)
+#define BLOCK32_FORMATS(X) BLOCK32_BYTE_FORMATS(X) BLOCK32_NIBBLE_FORMATS(X)
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two blocks of 32 to a vector; where the number of blocks is odd, the last one is paired with zeros. */
 #include "tensor/dots/block32.h"
-
-#include <immintrin.h>
+#include "tensor/dots/x86.h"
 
 #define INLINE ALWAYS_INLINE TARGET_AVX512_VNNI
 
@@ -11,13 +10,13 @@ static const struct q8_1_block zero_block[1];
 
 INLINE __m512i two_256(const void *a, const void *b)
 {
-    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(a)), _mm256_loadu_si256(b), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(load_32(a)), load_32(b), 1);
 }
 
 INLINE __m512i load_nibbles(const uint8_t *a, const uint8_t *b)
 {
-    __m512i packed = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)a));
-    packed = _mm512_mask_broadcast_i32x4(packed, 0xff00, _mm_loadu_si128((const __m128i *)(const void *)b));
+    __m512i packed = _mm512_broadcast_i32x4(load_16(a));
+    packed = _mm512_mask_broadcast_i32x4(packed, 0xff00, load_16(b));
     const __m512i shift = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
     return _mm512_and_si512(_mm512_srlv_epi64(packed, shift), _mm512_set1_epi8(15));
 }
@@ -55,10 +54,7 @@ INLINE __m512i load_weights(const enum format_id id, const uint8_t *a, const uin
 /* The first in eight lanes, the second in the other eight. */
 INLINE __m512 two_f16(const uint8_t *a, const uint8_t *b)
 {
-    int16_t low, high;
-    memcpy(&low, a, sizeof low);
-    memcpy(&high, b, sizeof high);
-    return _mm512_cvtph_ps(_mm256_set_m128i(_mm_set1_epi16(high), _mm_set1_epi16(low)));
+    return _mm512_cvtph_ps(_mm256_set_m128i(load_f16(b), load_f16(a)));
 }
 
 INLINE __m512 two_f32(float a, float b)
@@ -120,14 +116,6 @@ INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id
                 acc[r][c] = _mm512_fmadd_ps(two_f16(a + 2, b + 2), s.sum[c], acc[r][c]);
         }
     }
-}
-
-INLINE float sum_of_16(__m512 v)
-{
-    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)

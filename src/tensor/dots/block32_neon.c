@@ -42,7 +42,8 @@ struct columns {
     float32x4_t sum[TILE_MAX]; /* in the first lane, q8_1 only */
 };
 
-ALWAYS_INLINE void load_columns(struct columns *s, const enum format_id id, const int C, const uint8_t *x, size_t x_stride)
+ALWAYS_INLINE void load_columns(struct columns *s, const enum format_id id, const int C, const uint8_t *x,
+    size_t x_stride)
 {
     UNROLL for (int c = 0; c < C; c++)
     {
@@ -89,7 +90,7 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, const
 #define NEON_TILE(id, R, C, ...) tile(id, R, C, 0, __VA_ARGS__)
 #define DOTPROD_TILE(id, R, C, ...) tile(id, R, C, 1, __VA_ARGS__)
 #define X(name) \
-    DOTS_FROM_TILES(name, neon, TARGET_NEON, NEON_TILE, 4, 4) \
+    DOTS_FROM_TILES(name, neon, TARGET_BASE, NEON_TILE, 4, 4) \
     DOTS_FROM_TILES(name, dotprod, TARGET_DOTPROD, DOTPROD_TILE, 4, 4)
 BLOCK32_FORMATS(X)
 #undef X

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The versions of every format's `dots` (tensor/format.h), best first, plain C last.
  *
- * Three units cover all formats, each with one tile per instruction set: `float` (f32, f16, bf16 times f32), `block32`
- * (blocks of 32 integers times q8_0 or q8_1) and `super` (blocks of 256 integers times q8_k). A format adds only how its
- * bytes become integers and scales.
+ * Three units cover all formats, each with one tile per instruction set: `float` (f32, f16, bf16 times f32),
+ * `block32` (blocks of 32 integers times q8_0 or q8_1) and `super` (blocks of 256 integers times q8_k). A format
+ * adds only how its bytes become integers and scales.
  *
- * In the integer units every version computes the same exact integer sum for each piece of the row that shares one scale
- * (a block of 32; a super-block, with its integer sub-scales), so versions differ only by the order in which float sums
- * are formed. Within one version an output has its own accumulators, walks k in one order and is reduced in one order,
- * whatever tile it falls into. */
+ * In the integer units every version computes the same exact integer sum for each piece of the row that shares one
+ * scale (a block of 32; a super-block, with its integer sub-scales), so versions differ only by the order in which
+ * float sums are formed. Within one version an output has its own accumulators, walks k in one order and is reduced
+ * in one order, whatever tile it falls into. */
 #ifndef WAZN_TENSOR_DOTS_DOTS_H
 #define WAZN_TENSOR_DOTS_DOTS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to tensor/dots: the unit of f32, f16 and bf16 weights times f32 activations. Each version keeps as many partial
- * sums of an output as its vectors have lanes, value k going to lane k mod lanes, fused where the instruction set is;
- * the last, incomplete vector is filled with zeros. */
+/* Private to tensor/dots: the unit of f32, f16 and bf16 weights times f32 activations. Each version keeps as many
+ * partial sums of an output as its vectors have lanes, value k going to lane k mod lanes, fused where the
+ * instruction set is; the last, incomplete vector is filled with zeros. */
 #ifndef WAZN_TENSOR_DOTS_FLOAT_H
 #define WAZN_TENSOR_DOTS_FLOAT_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tensor/dots/float.h"
-
-#include <immintrin.h>
+#include "tensor/dots/x86.h"
 
 #define INLINE ALWAYS_INLINE TARGET_AVX2
 #define LANES 8
@@ -15,13 +14,6 @@ INLINE __m256 load_weights(const enum format_id id, const uint8_t *w)
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(half)), 16));
     default: return _mm256_loadu_ps((const float *)(const void *)w);
     }
-}
-
-INLINE float sum_of_8(__m256 v)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 INLINE void add_products(__m256 acc[TILE_MAX][TILE_MAX], const enum format_id id, const int R, const int C,

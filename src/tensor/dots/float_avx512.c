@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tensor/dots/float.h"
-
-#include <immintrin.h>
+#include "tensor/dots/x86.h"
 
 #define INLINE ALWAYS_INLINE TARGET_AVX512
 #define LANES 16
@@ -15,14 +14,6 @@ INLINE __m512 load_weights(const enum format_id id, const uint8_t *w)
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(half)), 16));
     default: return _mm512_loadu_ps((const float *)(const void *)w);
     }
-}
-
-INLINE float sum_of_16(__m512 v)
-{
-    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id, const int R, const int C,

@@ -73,7 +73,7 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
         y[(size_t)c * y_stride] = acc[c];
 }
 
-#define X(name) DOTS_FROM_TILES(name, c, TARGET_C, tile, 1, 4)
+#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 4)
 SUPER_FORMATS(X)
 #undef X
 

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tensor/dots/super.h"
-
-#include <immintrin.h>
+#include "tensor/dots/x86.h"
 
 #define INLINE ALWAYS_INLINE TARGET_AVX2
-
-INLINE __m256i load_32(const void *at)
-{
-    return _mm256_loadu_si256(at);
-}
 
 /* Bits [shift, shift + width) of every byte, moved to bit `to`. */
 INLINE __m256i bits(__m256i bytes, const int shift, const int width, const int to)
@@ -47,11 +41,6 @@ struct groups {
     __m256i mins;   /* in order, 16 bits each */
 };
 
-INLINE __m128i load_4_words(const uint32_t words[4])
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)words);
-}
-
 INLINE void load_groups(struct groups *g, const enum format_id id, const uint8_t *block)
 {
     const __m128i even_odd = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
@@ -62,29 +51,22 @@ INLINE void load_groups(struct groups *g, const enum format_id id, const uint8_t
     case FORMAT_q4_k:
     case FORMAT_q5_k: /* one scale and one min for two groups */
         super_scales8(words, ((const struct q4_k_block *)block)->scales);
-        raw = load_4_words(words);
+        raw = load_16(words);
         g->scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(raw));
         g->mins = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(raw, raw));
         return;
     case FORMAT_q2_k:
-        raw = _mm_loadu_si128((const __m128i *)(const void *)((const struct q2_k_block *)block)->scales);
+        raw = load_16(((const struct q2_k_block *)block)->scales);
         g->mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(raw, 4), _mm_set1_epi8(15)));
         raw = _mm_and_si128(raw, _mm_set1_epi8(15));
         break;
     case FORMAT_q3_k:
         super_scales16(words, ((const struct q3_k_block *)block)->scales);
-        raw = _mm_sub_epi8(load_4_words(words), _mm_set1_epi8(32));
+        raw = _mm_sub_epi8(load_16(words), _mm_set1_epi8(32));
         break;
-    default: raw = _mm_loadu_si128((const __m128i *)(const void *)((const struct q6_k_block *)block)->scales);
+    default: raw = load_16(((const struct q6_k_block *)block)->scales);
     }
     g->scales = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(raw, even_odd));
-}
-
-INLINE __m256 broadcast_f16(const uint8_t *at)
-{
-    int16_t half;
-    memcpy(&half, at, sizeof half);
-    return _mm256_cvtph_ps(_mm_set1_epi16(half));
 }
 
 /* The integer sums of one super-block; 8 partial sums of an output. */
@@ -144,13 +126,6 @@ INLINE void add_products(__m256 acc[TILE_MAX][TILE_MAX], const enum format_id id
             }
         }
     }
-}
-
-INLINE float sum_of_8(__m256 v)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)

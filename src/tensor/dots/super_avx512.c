@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two parts, 64 values in four groups, to a vector. */
 #include "tensor/dots/super.h"
-
-#include <immintrin.h>
+#include "tensor/dots/x86.h"
 
 #define INLINE ALWAYS_INLINE TARGET_AVX512_VNNI
 
 /* 32 bytes in both halves; bits [shift, shift + width) of the lower half and [shift + step, ...) of the upper one. */
 INLINE __m512i bits_of_two(const uint8_t *at, const int shift, const int step, const int width)
 {
-    __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)at));
+    __m512i both = _mm512_broadcast_i64x4(load_32(at));
     __m512i by = _mm512_inserti64x4(_mm512_set1_epi64(shift), _mm256_set1_epi64x(shift + step), 1);
     return _mm512_and_si512(_mm512_srlv_epi64(both, by), _mm512_set1_epi8((char)((1 << width) - 1)));
 }
@@ -17,7 +16,7 @@ INLINE __m512i bits_of_two(const uint8_t *at, const int shift, const int step, c
 /* Adds `value` where bit 2 pair of the 32 bytes (lower half of the vector) or bit 2 pair + 1 (upper half) is set. */
 INLINE __m512i add_high_bits(__m512i low, const uint8_t *high, const int pair, const int value)
 {
-    __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)high));
+    __m512i both = _mm512_broadcast_i64x4(load_32(high));
     __m512i bit = _mm512_inserti64x4(
         _mm512_set1_epi8((char)(1 << (2 * pair))), _mm256_set1_epi8((char)(2 << (2 * pair))), 1);
     return _mm512_mask_add_epi8(low, _mm512_test_epi8_mask(both, bit), low, _mm512_set1_epi8((char)value));
@@ -51,11 +50,6 @@ struct groups {
     __m256i mins;   /* in order, 16 bits each */
 };
 
-INLINE __m128i load_16(const void *at)
-{
-    return _mm_loadu_si128(at);
-}
-
 INLINE void load_groups(struct groups *g, const enum format_id id, const uint8_t *block)
 {
     const __m256i order = _mm256_setr_epi64x(0x0c080400, 0x0d090501, 0x0e0a0602, 0x0f0b0703);
@@ -85,11 +79,9 @@ INLINE void load_groups(struct groups *g, const enum format_id id, const uint8_t
     g->scales = _mm512_cvtepi8_epi16(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(raw), order));
 }
 
-INLINE __m512 broadcast_f16(const uint8_t *at)
+INLINE __m512 wide_f16(const uint8_t *at)
 {
-    int16_t half;
-    memcpy(&half, at, sizeof half);
-    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+    return _mm512_cvtph_ps(_mm256_broadcastsi128_si256(load_f16(at)));
 }
 
 /* The integer sums of one super-block; 16 partial sums of an output. */
@@ -137,28 +129,20 @@ INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id
     UNROLL for (int r = 0; r < R; r++)
     {
         const uint8_t *block = w + (size_t)r * w_stride;
-        __m512 d = broadcast_f16(super_scale(id, block));
+        __m512 d = wide_f16(super_scale(id, block));
         UNROLL for (int c = 0; c < C; c++)
         {
             const struct q8_k_block *in = (const struct q8_k_block *)(const void *)(x + (size_t)c * x_stride);
             __m512 dx = _mm512_set1_ps(in->d);
             acc[r][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][c]), _mm512_mul_ps(d, dx), acc[r][c]);
             if (super_has_min(id)) {
-                __m512 m = broadcast_f16(super_min_scale(id, block));
-                __m256i mins = _mm256_madd_epi16(g[r].mins, _mm256_loadu_si256((const __m256i *)(const void *)in->sums));
+                __m512 m = wide_f16(super_min_scale(id, block));
+                __m256i mins = _mm256_madd_epi16(g[r].mins, load_32(in->sums));
                 __m512 minus = _mm512_cvtepi32_ps(_mm512_zextsi256_si512(mins));
                 acc[r][c] = _mm512_fnmadd_ps(minus, _mm512_mul_ps(m, dx), acc[r][c]);
             }
         }
     }
-}
-
-INLINE float sum_of_16(__m512 v)
-{
-    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)

@@ -71,7 +71,8 @@ ALWAYS_INLINE void load_groups(struct groups *g, const enum format_id id, const 
 }
 
 /* The integer sums of one super-block; 4 partial sums of an output. */
-ALWAYS_INLINE void add_parts(int32x4_t sum[TILE_MAX][TILE_MAX], const struct groups g[TILE_MAX], const enum format_id id,
+ALWAYS_INLINE void add_parts(int32x4_t sum[TILE_MAX][TILE_MAX], const struct groups g[TILE_MAX],
+    const enum format_id id,
     const int R, const int C, const int has_dotprod, const uint8_t *w, size_t w_stride, const uint8_t *x,
     size_t x_stride)
 {
@@ -156,7 +157,7 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, const
 #define NEON_TILE(id, R, C, ...) tile(id, R, C, 0, __VA_ARGS__)
 #define DOTPROD_TILE(id, R, C, ...) tile(id, R, C, 1, __VA_ARGS__)
 #define X(name) \
-    DOTS_FROM_TILES(name, neon, TARGET_NEON, NEON_TILE, 4, 2) \
+    DOTS_FROM_TILES(name, neon, TARGET_BASE, NEON_TILE, 4, 2) \
     DOTS_FROM_TILES(name, dotprod, TARGET_DOTPROD, DOTPROD_TILE, 4, 2)
 SUPER_FORMATS(X)
 #undef X

@@ -7,10 +7,11 @@
 
 #define TILE_MAX 4 /* most rows and most columns of a tile */
 
-/* Outputs of a fixed number of rows and columns, all of k. Arguments as dots_fn, but that the tile's rows, w_stride bytes
- * apart, need not be neighbours: their outputs are y_step floats apart. */
+/* Outputs of a fixed number of rows and columns, all of k. Arguments as dots_fn, but that the tile's rows, w_stride
+ * bytes apart, need not be neighbours: their outputs are y_step floats apart. */
 #define TILE_PARAMETERS \
-    float *y, size_t y_stride, size_t y_step, const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, int n
+    float *y, size_t y_stride, size_t y_step, const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, \
+        int n
 #define TILE_ARGUMENTS y, y_stride, y_step, w, w_stride, x, x_stride, n
 typedef void tile_fn(TILE_PARAMETERS);
 
@@ -26,8 +27,8 @@ struct tiles {
 void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void *w, size_t w_stride, int rows,
     const void *x, size_t x_stride, int count, int n);
 
-/* A tile body is one function with the format and the tile's size as constant parameters; inlined into the four tiles it
- * becomes straight code on registers. */
+/* A tile body is one function with the format and the tile's size as constant parameters; inlined into the four
+ * tiles it becomes straight code on registers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
@@ -35,8 +36,8 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does. As an
- * address, since no pointer may point behind the last row. */
+/* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does.
+ * As an address, since no pointer may point behind the last row. */
 ALWAYS_INLINE void prefetch(const uint8_t *at)
 {
     __builtin_prefetch((const void *)((uintptr_t)at + 512), 0, 2);
@@ -68,12 +69,8 @@ ALWAYS_INLINE void prefetch(const uint8_t *at)
         dots_by_tiles(&tiles, y, y_stride, w, w_stride, rows, x, x_stride, count, n); \
     }
 
-/* Instruction sets, as target attributes. What a version needs of the processor stands beside it in the lists. */
-#define TARGET_C
-#define TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
-#define TARGET_AVX512_VNNI __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
-#define TARGET_NEON
+/* Of versions that the baseline of every processor of the family can run. */
+#define TARGET_BASE
 
 /* Entries of a version list, only where that instruction set can be. */
 #if defined(__x86_64__)

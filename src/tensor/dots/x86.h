@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to tensor/dots: what the units share on x86-64. */
+#ifndef WAZN_TENSOR_DOTS_X86_H
+#define WAZN_TENSOR_DOTS_X86_H
+
+#include "tensor/dots/tiles.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET_AVX512_VNNI __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+
+ALWAYS_INLINE TARGET_AVX2 __m128i load_16(const void *at)
+{
+    return _mm_loadu_si128(at);
+}
+
+ALWAYS_INLINE TARGET_AVX2 __m256i load_32(const void *at)
+{
+    return _mm256_loadu_si256(at);
+}
+
+/* The 16 bits at `at` in all lanes. */
+ALWAYS_INLINE TARGET_AVX2 __m128i load_f16(const uint8_t *at)
+{
+    int16_t half;
+    memcpy(&half, at, sizeof half);
+    return _mm_set1_epi16(half);
+}
+
+ALWAYS_INLINE TARGET_AVX2 __m256 broadcast_f16(const uint8_t *at)
+{
+    return _mm256_cvtph_ps(load_f16(at));
+}
+
+ALWAYS_INLINE TARGET_AVX2 float sum_of_4(__m128 v)
+{
+    __m128 s = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+ALWAYS_INLINE TARGET_AVX2 float sum_of_8(__m256 v)
+{
+    return sum_of_4(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
+}
+
+ALWAYS_INLINE TARGET_AVX512 float sum_of_16(__m512 v)
+{
+    return sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+}
+
+#endif
