@@ -92,7 +92,7 @@ static void load_queries(const struct attention_job *j, const struct attention_t
     }
 }
 
-/* The longest run of positions from `from`, before `to`, that lie one behind the other; *at: where. A ring may wrap. */
+/* How many positions from `from`, before `to`, lie one behind the other; *at: where. A ring may wrap. */
 static int next_run(const struct attention_job *j, const struct attention_tile *t, const unsigned char *cache, int head,
     int from, int to, const unsigned char **at)
 {
