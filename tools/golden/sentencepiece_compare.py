@@ -231,8 +231,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         models = [(name, os.path.join(arguments.data, path)) for name, path in FILES]
         models.append(("gemma", gemma_model(arguments.data, folder)))
-        if arguments.only in "unigram bpe":
-            models += trained(lines, folder)
+        models += trained(lines, folder)
         for name, path in models:
             if arguments.only not in name:
                 continue
