@@ -116,8 +116,8 @@ static void load_rows(const struct attention_job *j, const struct attention_tile
     }
 }
 
-/* Products of all queries and the keys [from, to). Keys that are multiplied with floats as they are stored are used where
- * they are; others would make the queries whole numbers, so they are decoded. */
+/* Products of all queries and the keys [from, to). Keys that are multiplied with floats as they are stored are used
+ * where they are; others would make the queries whole numbers, so they are decoded. */
 static void score_block(const struct attention_job *j, const struct attention_tile *t, int head, int from, int to,
     const struct workspace *w)
 {
