@@ -6,9 +6,10 @@ The classes are asked of tiktoken and Hugging Face tokenizers themselves, charac
 the version of Unicode that these use; the script stops where the two differ.
 Usage: tools/unicode_classes.py > src/text/unicode_classes.h"""
 import sys
+import unicodedata
 
 import tiktoken
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 CLASSES = [("UPPER", r"[\p{Lu}\p{Lt}]"), ("LOWER", r"\p{Ll}"), ("OTHER", r"[\p{Lm}\p{Lo}]"), ("MARK", r"\p{M}"),
@@ -38,6 +39,14 @@ def by_tokenizers(pattern):
     return found
 
 
+def left_alone_by_nfc():
+    """Characters that normalise under a later Unicode (Python's here, utf8proc's there) but not under tokenizers'."""
+    nfc = normalizers.NFC()
+    return [c for c in POINTS if any(
+        nfc.normalize_str(text) != unicodedata.normalize("NFC", text)
+        for text in (chr(c), "a\u0345" + chr(c), chr(c) + "\u0334", unicodedata.normalize("NFD", chr(c))))]
+
+
 def main():
     flags = [0] * 0x110000
     for bit, (name, pattern) in enumerate(CLASSES):
@@ -46,11 +55,13 @@ def main():
             sys.exit(f"tiktoken and tokenizers differ on {pattern}")
         for point in found:
             flags[point] |= 1 << bit
-    runs = [c << 7 | flags[c] for c in range(0x110000) if c == 0 or flags[c] != flags[c - 1]]
+    for point in left_alone_by_nfc():
+        flags[point] |= 1 << len(CLASSES)
+    runs = [c << 8 | flags[c] for c in range(0x110000) if c == 0 or flags[c] != flags[c - 1]]
     print("/* SPDX-License-Identifier: Apache-2.0 */")
     print("/* Made by tools/unicode_classes.py with tiktoken %s: do not edit. Runs of characters of one kind, in order:" %
           tiktoken.__version__)
-    print(" * first character << 7 | enum unicode_class bits. */")
+    print(" * first character << 8 | enum unicode_class bits. */")
     print("static const uint32_t unicode_runs[] = {")
     line = "   "
     for run in runs:

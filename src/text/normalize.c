@@ -51,16 +51,24 @@ static bool nfc_inert(int32_t point)
     return p->combining_class == 0 && !falls_apart && !joins;
 }
 
-/* End of the stretch from `at` on that is inert, to its last character: *last is where that begins (at: no stretch). */
+/* Must stay as it is, and what follows must not move before it. */
+static bool nfc_wall(int32_t point)
+{
+    return point >= 0x7fd && unicode_class(point) & UNICODE_OLD_NFC;
+}
+
+/* End of the stretch from `at` on that is inert. *last: where its last character begins, which what follows may join;
+ * the end where that must not be. */
 static size_t inert_stretch(const char *text, size_t at, size_t n, size_t *last)
 {
     *last = at;
     while (at < n) {
         int32_t point;
         int bytes = utf8_decode(text + at, n - at, &point);
-        if (!nfc_inert(point))
+        bool wall = !nfc_inert(point) && nfc_wall(point);
+        if (!nfc_inert(point) && !wall)
             break;
-        *last = at;
+        *last = wall ? at + (size_t)bytes : at;
         at += (size_t)bytes;
     }
     return at;
@@ -77,7 +85,7 @@ static int nfc_valid(const char *text, size_t n, unsigned options, struct buffer
         buffer_add(out, text + at, last - at); /* the last may join with what follows */
         for (int32_t point; end < n;) {
             int bytes = utf8_decode(text + end, n - end, &point);
-            if (nfc_inert(point))
+            if (nfc_inert(point) || nfc_wall(point))
                 break;
             end += (size_t)bytes;
         }

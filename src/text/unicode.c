@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define RUNS (sizeof unicode_runs / sizeof unicode_runs[0])
-#define CLASS_BITS 7
+#define CLASS_BITS 8
 #define CLASS_MASK ((1u << CLASS_BITS) - 1)
 
 unsigned unicode_class(int32_t point)

@@ -14,6 +14,7 @@ enum unicode_class {
     UNICODE_NUMBER = 1 << 4, /* N */
     UNICODE_SPACE = 1 << 5,  /* White_Space */
     UNICODE_WORD = 1 << 6,   /* letters, marks, decimal digits, connectors: \w of UTS 18 */
+    UNICODE_OLD_NFC = 1 << 7, /* newer than the Unicode of tokenizers' NFC, which leaves it alone; utf8proc does not */
     UNICODE_LETTER = UNICODE_UPPER | UNICODE_LOWER | UNICODE_OTHER
 };
 
