@@ -6,8 +6,8 @@
 /* The order is that of detection: of two formats that a template's marks fit, the more particular comes first. */
 const struct chat_format *const chat_formats[] = {&chat_qwen3, &chat_qwen2_5, &chat_qwen2, &chat_smollm2, &chat_chatml,
     &chat_llama3_1, &chat_llama3, &chat_llama2, &chat_mistral_v7, &chat_mistral_v7_tekken, &chat_mistral_v3,
-    &chat_mistral_tekken, &chat_mistral_v0_1, &chat_mixtral, &chat_mistral_v1, &chat_gemma, &chat_zephyr, &chat_plain,
-    NULL};
+    &chat_mistral_tekken, &chat_mistral_v0_1, &chat_mixtral, &chat_mistral_v1, &chat_gemma, &chat_zephyr, &chat_harmony,
+    &chat_plain, NULL};
 
 const struct chat_format *chat_format_find(const char *name)
 {
@@ -34,6 +34,25 @@ int chat_stops(const struct chat_format *f, const struct tokenizer *t, struct to
             tokens_add(out, id);
     }
     return tokens_check(out, err);
+}
+
+enum chat_effort chat_effort_of(const struct chat_format *f, enum chat_effort wanted)
+{
+    if (wanted == CHAT_EFFORT_DEFAULT || f->efforts == 0)
+        return CHAT_EFFORT_DEFAULT;
+    for (int more = wanted; more < CHAT_EFFORT_COUNT; more++)
+        if (f->efforts & 1u << more)
+            return (enum chat_effort)more;
+    int less = wanted;
+    while (!(f->efforts & 1u << less))
+        less--;
+    return (enum chat_effort)less;
+}
+
+const char *chat_effort_name(enum chat_effort effort)
+{
+    static const char *const names[CHAT_EFFORT_COUNT] = {NULL, "none", "minimal", "low", "medium", "high"};
+    return names[effort];
 }
 
 const struct chat_message *chat_system(const struct chat_request *r)

@@ -28,9 +28,29 @@ struct chat_message {
     const char *tool_call_id; /* which call a tool's message answers */
     const json_t *tool_calls; /* array, OpenAI form: {"id", "type": "function", "function": {"name", "arguments"}};
                                  arguments are an object, or a string holding one */
+    /* For formats whose messages have headers (harmony). NULL: as role and parts tell; "": none. */
+    const char *channel, *recipient, *content_type;
+    /* An assistant's turn as it was sampled behind the generation prompt, stop token included if there was one. Formats
+     * that can replay render it from these ids; the parts above only tell others what was said. NULL: from the parts. */
+    const int32_t *ids;
+    size_t n_ids;
 };
 
 enum chat_thinking { CHAT_THINKING_DEFAULT, CHAT_THINKING_ON, CHAT_THINKING_OFF };
+
+/* How much a model shall think, for formats that can tell it. */
+enum chat_effort {
+    CHAT_EFFORT_DEFAULT,
+    CHAT_EFFORT_NONE,
+    CHAT_EFFORT_MINIMAL,
+    CHAT_EFFORT_LOW,
+    CHAT_EFFORT_MEDIUM,
+    CHAT_EFFORT_HIGH,
+    CHAT_EFFORT_COUNT
+};
+
+/* Tools that a model was trained with, described by its format. */
+enum chat_builtin { CHAT_BROWSER = 1, CHAT_PYTHON = 2 };
 
 struct chat_request {
     const struct chat_message *messages;
@@ -38,10 +58,18 @@ struct chat_request {
     const json_t *tools;         /* array, OpenAI form: {"type": "function", "function": {...}}; NULL: none */
     bool add_generation_prompt;  /* end where the assistant's next message begins */
     enum chat_thinking thinking; /* for models whose format can ask for it or forbid it */
-    const char *date; /* for formats that tell it, as "26 Jul 2024"; NULL: that date, the formats' own default */
+    const char *date; /* for formats that tell it, as "26 Jul 2024" (llama3.1) or "2025-06-28" (harmony); NULL: the
+                         format's own default: that date, none */
+    enum chat_effort effort;      /* as chat_effort_of gives it */
+    const char *identity, *cutoff; /* who the model is, until when it learnt; NULL: the format's own; "": untold */
+    unsigned builtins;            /* enum chat_builtin, ORed */
+    bool keep_reasoning;          /* write thoughts that the format would leave out of the history */
+    const char *response_name, *response_description; /* of response_schema; NULL: none */
+    const json_t *response_schema; /* what the answer must be, shown to the model; NULL: any text */
 };
 
-enum chat_channel { CHAT_ANSWER, CHAT_REASONING, CHAT_TOOL_CALL };
+/* CHAT_PREAMBLE: what the model tells the user before it calls tools. */
+enum chat_channel { CHAT_ANSWER, CHAT_REASONING, CHAT_TOOL_CALL, CHAT_PREAMBLE, CHAT_CHANNELS };
 
 /* A part of a reply between two marks, which are tokens or plain text as the model's vocabulary has it. */
 struct chat_span {
@@ -50,6 +78,14 @@ struct chat_span {
 };
 
 struct chat_writer;
+struct chat_parser;
+
+/* How replies are read, where they are more than spans. */
+struct chat_reader {
+    void (*begin)(struct chat_parser *p);
+    int (*push)(struct chat_parser *p, int32_t id, struct error *err);
+    int (*end)(struct chat_parser *p, struct error *err);
+};
 
 struct chat_format {
     const char *name;    /* for --chat-format: "qwen3" */
@@ -62,6 +98,8 @@ struct chat_format {
     const char *const *vocabulary; /* tokens whose presence tells this format where no template is, or NULL */
     const struct chat_span *spans; /* the parts of a reply, open NULL behind the last; NULL: all is answer */
     bool opens_reasoning;          /* the generation prompt ends inside the first span: the reply starts there */
+    const struct chat_reader *reader; /* NULL: by spans */
+    unsigned efforts;              /* bit 1 << enum chat_effort: what it can tell; 0: nothing */
 };
 
 extern const struct chat_format *const chat_formats[]; /* NULL behind the last */
@@ -75,6 +113,12 @@ void chat_format_names(struct buffer *out);
  * tokens that only one format uses. ERROR_UNSUPPORTED names --chat-format and the list. How: see detect.c. */
 int chat_detect(
     const struct chat_format **out, const char *template_text, const struct tokenizer *t, struct error *err);
+
+/* What a format makes of a wish: the effort itself, or the nearest one it knows (more rather than less); where it knows
+ * none, CHAT_EFFORT_DEFAULT. A caller says so where it differs. */
+enum chat_effort chat_effort_of(const struct chat_format *f, enum chat_effort wanted);
+/* "low"; NULL for CHAT_EFFORT_DEFAULT. */
+const char *chat_effort_name(enum chat_effort effort);
 
 /* Append the tokens of a conversation. ERROR_USAGE where the format cannot express it or the vocabulary lacks a control
  * token of the format. */
@@ -94,6 +138,40 @@ int chat_messages_new(struct chat_message **out, size_t *n, const json_t *array,
 /* Called with bytes (whole UTF-8 sequences) of the reply in order; n == 0: a tool call is complete. */
 typedef void chat_sink(void *context, enum chat_channel channel, const char *bytes, size_t n);
 
+/* Replies break their format now and then. They are read all the same, and each time it is counted. */
+#define CHAT_RECOVERIES(X) \
+    X(CHANNEL, "unknown channel") \
+    X(NO_CHANNEL, "message without a channel") \
+    X(CHANNELS, "second channel in a header") \
+    X(ROLE, "message of another role") \
+    X(WORDS, "words in a header that mean nothing") \
+    X(NO_MESSAGE, "header without a message") \
+    X(LONG_HEADER, "header without an end") \
+    X(NO_START, "message without a start") \
+    X(TOKEN, "control token out of place")
+enum chat_recovery {
+#define X(id, text) CHAT_RECOVERY_##id,
+    CHAT_RECOVERIES(X)
+#undef X
+    CHAT_RECOVERY_COUNT
+};
+const char *chat_recovery_text(enum chat_recovery recovery);
+
+/* What was pushed: every token is counted once, by the channel it says something on or as a mark. */
+struct chat_counts {
+    size_t tokens[CHAT_CHANNELS], marks;
+    size_t recoveries[CHAT_RECOVERY_COUNT];
+};
+
+/* The header of a message as it was read, where the format has headers. Texts may be NULL: empty. */
+struct chat_header {
+    struct buffer text;   /* what came so far, control tokens left out */
+    size_t channel_at;    /* where in the text the channel's name begins */
+    bool has_channel, implied; /* implied: the role is the assistant's without being said */
+    struct buffer channel, recipient, content_type;
+    struct tokens ids;    /* since the last message ended */
+};
+
 struct chat_parser {
     const struct chat_format *format;
     const struct tokenizer *tokenizer;
@@ -103,6 +181,13 @@ struct chat_parser {
     struct buffer text;           /* decoded, not yet passed on: may be the start of a mark */
     const struct chat_span *span; /* inside which, or NULL */
     bool trim;                    /* white space that comes now belongs to a mark, not to the text */
+    struct chat_counts counts;
+    size_t messages;              /* complete, where the format has headers; from here on for its reader alone */
+    struct chat_header header;    /* of the message that comes, or came last */
+    int state;
+    enum chat_channel channel;    /* of that message */
+    bool answered;                /* an answer was begun */
+    int32_t controls[8];          /* ids of the format's control tokens, -1: the vocabulary lacks it */
 };
 
 void chat_parser_init(
@@ -112,5 +197,8 @@ int chat_parser_push(struct chat_parser *p, int32_t id, struct error *err);
 /* The reply is over: what was held back is passed on. */
 int chat_parser_end(struct chat_parser *p, struct error *err);
 void chat_parser_release(struct chat_parser *p);
+/* While a tool call comes: whom it is for ("functions.get_weather"); "" where the call's text names the function. */
+const char *chat_parser_recipient(const struct chat_parser *p);
+size_t chat_parser_recoveries(const struct chat_parser *p); /* all of them */
 
 #endif

@@ -23,8 +23,11 @@ void chat_text(struct chat_writer *w, const char *text);
 void chat_bytes(struct chat_writer *w, const char *text, size_t n);
 /* The same without the white space (Python's str.strip) around it. */
 void chat_trimmed(struct chat_writer *w, const char *text);
-/* As JSON the way Python's json.dumps(ensure_ascii=False, indent=...) writes it; indent 0: on one line. */
+/* As JSON the way Python's json.dumps(ensure_ascii=False, indent=...) writes it; indent 0: on one line;
+ * CHAT_JSON_COMPACT: without spaces, numbers as Rust's serde_json writes them. */
+#define CHAT_JSON_COMPACT (-1)
 void chat_json(struct chat_writer *w, const json_t *value, int indent);
+void chat_json_out(struct buffer *out, const json_t *value, int indent);
 /* A call's arguments: an object as JSON, a string as it is. */
 void chat_arguments(struct chat_writer *w, const json_t *arguments);
 
@@ -32,6 +35,7 @@ void chat_arguments(struct chat_writer *w, const json_t *arguments);
 void chat_token(struct chat_writer *w, const char *name);
 void chat_bos(struct chat_writer *w); /* nothing where the vocabulary has none */
 void chat_eos(struct chat_writer *w);
+void chat_id(struct chat_writer *w, int32_t id); /* any token as it is */
 /* The text that comes next continues: no dummy space in front, whatever the tokenizer would do. */
 void chat_continue(struct chat_writer *w);
 
@@ -69,6 +73,7 @@ size_t chat_space_back(const char *text, size_t n);
 /* ---- the formats ---- */
 extern const struct chat_format chat_chatml, chat_qwen2, chat_qwen2_5, chat_qwen3, chat_smollm2, chat_llama2,
     chat_llama3, chat_llama3_1, chat_mistral_v0_1, chat_mixtral, chat_mistral_v1, chat_mistral_v3, chat_mistral_v7,
-    chat_mistral_tekken, chat_mistral_v7_tekken, chat_gemma, chat_zephyr, chat_plain;
+    chat_mistral_tekken, chat_mistral_v7_tekken, chat_gemma, chat_zephyr, chat_harmony,
+    chat_plain;
 
 #endif

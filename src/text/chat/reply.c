@@ -12,11 +12,41 @@ void chat_parser_init(
     if (f->opens_reasoning)
         p->span = f->spans;
     p->trim = p->span != NULL;
+    if (f->reader)
+        f->reader->begin(p);
 }
 
 void chat_parser_release(struct chat_parser *p)
 {
     buffer_release(&p->text);
+    buffer_release(&p->header.text);
+    buffer_release(&p->header.channel);
+    buffer_release(&p->header.recipient);
+    buffer_release(&p->header.content_type);
+    tokens_release(&p->header.ids);
+}
+
+const char *chat_parser_recipient(const struct chat_parser *p)
+{
+    return p->header.recipient.data ? p->header.recipient.data : "";
+}
+
+size_t chat_parser_recoveries(const struct chat_parser *p)
+{
+    size_t sum = 0;
+    for (int i = 0; i < CHAT_RECOVERY_COUNT; i++)
+        sum += p->counts.recoveries[i];
+    return sum;
+}
+
+const char *chat_recovery_text(enum chat_recovery recovery)
+{
+    static const char *const texts[] = {
+#define X(id, text) text,
+        CHAT_RECOVERIES(X)
+#undef X
+    };
+    return texts[recovery];
 }
 
 static void drop(struct buffer *b, size_t n)
@@ -133,13 +163,17 @@ static bool is_mark(const struct chat_parser *p, const char *piece, size_t n)
 int chat_parser_push(struct chat_parser *p, int32_t id, struct error *err)
 {
     size_t n;
+    if (p->format->reader)
+        return p->format->reader->push(p, id, err);
     const char *piece = tokenizer_piece(p->tokenizer, id, &n);
     if (tokenizer_kind(p->tokenizer, id) == TOKEN_CONTROL && is_mark(p, piece, n)) {
         if (p->detokenizer.held_bytes)
             detokenizer_end(&p->detokenizer, &p->text);
         buffer_add(&p->text, piece, n);
         p->detokenizer.begun = true;
+        p->counts.marks++;
     } else {
+        p->counts.tokens[p->span ? p->span->channel : CHAT_ANSWER]++;
         int rc = detokenizer_push(&p->detokenizer, id, &p->text, err);
         if (rc)
             return rc;
@@ -149,6 +183,8 @@ int chat_parser_push(struct chat_parser *p, int32_t id, struct error *err)
 
 int chat_parser_end(struct chat_parser *p, struct error *err)
 {
+    if (p->format->reader)
+        return p->format->reader->end(p, err);
     detokenizer_end(&p->detokenizer, &p->text);
     int rc = pass_on(p, err);
     if (rc)

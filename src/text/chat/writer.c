@@ -70,7 +70,7 @@ void chat_trimmed(struct chat_writer *w, const char *text)
     chat_bytes(w, text + front, n - front - chat_space_back(text + front, n - front));
 }
 
-static void put_token(struct chat_writer *w, int32_t id)
+void chat_id(struct chat_writer *w, int32_t id)
 {
     flush(w);
     if (w->rc == 0)
@@ -83,14 +83,14 @@ void chat_token(struct chat_writer *w, const char *name)
     if (id < 0 && w->rc == 0)
         w->rc = error_set(w->err, ERROR_USAGE, "chat format %s needs the token \"%s\", which the vocabulary lacks",
             w->format->name, name);
-    put_token(w, id);
+    chat_id(w, id);
 }
 
 void chat_bos(struct chat_writer *w)
 {
     int32_t id = tokenizer_special(w->tokenizer, TOKEN_BOS);
     if (id >= 0)
-        put_token(w, id);
+        chat_id(w, id);
 }
 
 void chat_eos(struct chat_writer *w)
@@ -99,7 +99,7 @@ void chat_eos(struct chat_writer *w)
     if (id < 0 && w->rc == 0)
         w->rc = error_set(
             w->err, ERROR_USAGE, "chat format %s ends messages with EOS, which the vocabulary lacks", w->format->name);
-    put_token(w, id);
+    chat_id(w, id);
 }
 
 void chat_continue(struct chat_writer *w)
@@ -150,8 +150,8 @@ static void json_string_out(struct buffer *b, const char *s, size_t n)
     buffer_add_byte(b, '"');
 }
 
-/* The shortest digits that read back equal, in Python's choice of plain or exponent form. */
-static void json_real_out(struct buffer *b, double x)
+/* The shortest digits that read back equal, in Python's choice of plain or exponent form, or serde_json's. */
+static void json_real_out(struct buffer *b, double x, bool compact)
 {
     char text[40];
     int digits = 1;
@@ -159,7 +159,9 @@ static void json_real_out(struct buffer *b, double x)
         snprintf(text, sizeof text, "%.*e", digits - 1, x);
     while (digits++ < 17 && strtod(text, NULL) != x);
     int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10), shown = digits - 1;
-    if (exponent < -4 || exponent >= 16) {
+    if (exponent < (compact ? -5 : -4) || exponent >= 16) {
+        if (compact)
+            snprintf(strchr(text, 'e') + 1, 8, "%d", exponent);
         buffer_add_text(b, text);
         return;
     }
@@ -207,7 +209,7 @@ static void json_object_out(struct buffer *b, const json_t *v, int indent, int d
         first = false;
         new_line(b, indent, depth + 1);
         json_string_out(b, key, strlen(key));
-        buffer_add_text(b, ": ");
+        buffer_add_text(b, indent < 0 ? ":" : ": ");
         json_out(b, value, indent, depth + 1);
     }
     if (!first)
@@ -222,11 +224,16 @@ static void json_out(struct buffer *b, const json_t *v, int indent, int depth)
     case JSON_ARRAY: json_array_out(b, v, indent, depth); break;
     case JSON_STRING: json_string_out(b, json_string_value(v), json_string_length(v)); break;
     case JSON_INTEGER: buffer_printf(b, "%lld", (long long)json_integer_value(v)); break;
-    case JSON_REAL: json_real_out(b, json_real_value(v)); break;
+    case JSON_REAL: json_real_out(b, json_real_value(v), indent < 0); break;
     case JSON_TRUE: buffer_add_text(b, "true"); break;
     case JSON_FALSE: buffer_add_text(b, "false"); break;
     case JSON_NULL: buffer_add_text(b, "null"); break;
     }
+}
+
+void chat_json_out(struct buffer *out, const json_t *value, int indent)
+{
+    json_out(out, value, indent, 0);
 }
 
 void chat_json(struct chat_writer *w, const json_t *value, int indent)
