@@ -79,7 +79,6 @@ int spm_finish(struct tokenizer *t, struct error *err)
     const struct vocab *v = &t->vocab;
     m->size = v->size;
     m->lowest = FLT_MAX;
-    m->highest = FLT_MIN; /* not the lowest float: so it is in the library, and user-defined pieces score by it */
     m->words_apart = true;
     if (!v->score)
         return error_set(err, ERROR_FORMAT, "the vocabulary of %d pieces has no scores", (int)v->size);
@@ -90,10 +89,8 @@ int spm_finish(struct tokenizer *t, struct error *err)
             return error_set(err, ERROR_FORMAT, "the score of piece %d is not a number", (int)id);
         m->has_unused |= v->kind[id] == TOKEN_UNUSED && v->length[id];
         m->byte_fallback |= v->kind[id] == TOKEN_BYTE;
-        if (v->kind[id] == TOKEN_NORMAL || m->wide) {
+        if (v->kind[id] == TOKEN_NORMAL || m->wide)
             m->lowest = fminf(m->lowest, v->score[id]);
-            m->highest = fmaxf(m->highest, v->score[id]);
-        }
         if (v->kind[id] == TOKEN_NORMAL || v->kind[id] == TOKEN_UNUSED)
             m->words_apart = m->words_apart && !reaches_next_word(v->bytes.data + v->start[id], v->length[id]);
     }

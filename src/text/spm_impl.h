@@ -33,7 +33,7 @@ struct spm {
     bool has_unused;       /* some pieces only serve as steps of merging */
     bool words_apart;      /* no piece goes on into a next word: merging needs to look at one word at a time */
     bool wide;             /* unigram: sums in double, as the tokenizers library has them, not in float */
-    float lowest, highest; /* score of normal pieces */
+    float lowest;           /* score of a normal piece */
 };
 
 extern const struct tokenizer_model spm_bpe_model, unigram_model;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define UNKNOWN_PENALTY 10.0f
+#define USER_BONUS 0.1 /* of a user-defined piece, for each byte behind its first (sentencepiece 0.2.3) */
 
 struct best {
     double score;  /* of the best way to get here */
@@ -23,9 +24,8 @@ struct lattice {
 
 static double piece_score(const struct lattice *l, int32_t id, size_t length)
 {
-    if (l->t->vocab.kind[id] == TOKEN_USER &&
-        !l->m->wide) /* always preferred: a score next to nothing, less for more pieces */
-        return (double)((float)length * l->m->highest) - 0.1;
+    if (l->t->vocab.kind[id] == TOKEN_USER && !l->m->wide) /* above what its parts could score */
+        return (double)(float)(USER_BONUS * (double)(length - 1));
     return (double)l->t->vocab.score[id];
 }
 
