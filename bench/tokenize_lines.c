@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokenizes strings for comparison with other programs (tools/golden/bpe_compare.py) and for timing.
  *
- *   tokenize_lines TOKENIZER PRESET FLAGS < strings > ids
+ * tokenize_lines TOKENIZER PRESET FLAGS < strings > ids
  *
- * PRESET "-": none; FLAGS: a sum of enum tokenize_flag. Numbers are little-endian u32. In: length and bytes of each string.
- * Out, for each: number of ids, the ids, and 1 where they decode to the string again, else 0. The seconds for opening and
- * encoding, and the bytes, go to standard error. */
+ * PRESET "-": none; FLAGS: a sum of enum tokenize_flag. Numbers are little-endian u32. In: length and bytes of each
+ * string. Out, for each: number of ids, the ids, and 1 where they decode to the string again, else 0. The seconds
+ * for opening and encoding, and the bytes, go to standard error. */
 #include "base/clock.h"
 #include "text/tokenizer.h"
 
@@ -82,8 +82,8 @@ int main(int argc, char **argv)
     int rc = encode_all(t, (unsigned)strtoul(argv[3], NULL, 10), &in, &out, &seconds, &err);
     if (rc == 0 && fwrite(out.data, 1, out.used, stdout) != out.used)
         rc = error_set(&err, ERROR_IO, "could not write the ids");
-    fprintf(stderr, "%s: %d ids, opened in %.4f s, %zu bytes in %.4f s\n", tokenizer_describe(t), tokenizer_size(t), opened,
-        in.used, seconds);
+    fprintf(stderr, "%s: %d ids, opened in %.4f s, %zu bytes in %.4f s\n", tokenizer_describe(t), tokenizer_size(t),
+        opened, in.used, seconds);
     tokenizer_close(t);
     buffer_release(&in);
     buffer_release(&out);

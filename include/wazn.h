@@ -98,8 +98,8 @@ WAZN_API int wazn_session_chat(struct wazn_session *session, const char *message
     void *context, struct wazn_error *err);
 
 /* Tokens of text; writes at most `capacity` ids and sets *count to how many there are. */
-WAZN_API int wazn_tokenize(const struct wazn_model *model, const char *text, size_t length, int32_t *ids, size_t capacity,
-    size_t *count, struct wazn_error *err);
+WAZN_API int wazn_tokenize(const struct wazn_model *model, const char *text, size_t length, int32_t *ids,
+    size_t capacity, size_t *count, struct wazn_error *err);
 
 WAZN_API const char *wazn_version(void);
 

@@ -58,7 +58,7 @@ def main():
     for point in left_alone_by_nfc():
         flags[point] |= 1 << len(CLASSES)
     runs = [c << 8 | flags[c] for c in range(0x110000) if c == 0 or flags[c] != flags[c - 1]]
-    print("/* SPDX-License-Identifier: Apache-2.0 */")
+    print("/* SPDX-License-" "Identifier: Apache-2.0 */")
     print("/* Made by tools/unicode_classes.py with tiktoken %s: do not edit. Runs of characters of one kind, in order:" %
           tiktoken.__version__)
     print(" * first character << 8 | enum unicode_class bits. */")

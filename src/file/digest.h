@@ -9,8 +9,8 @@
 
 #define DIGEST_TEXT_SIZE 65
 
-/* SHA-256 of a file in lower-case hexadecimal. progress (may be NULL) is called now and then with the bytes done and the
- * file's size; false from it stops with ERROR_CANCELLED. */
+/* SHA-256 of a file in lower-case hexadecimal. progress (may be NULL) is called now and then with the bytes done
+ * and the file's size; false from it stops with ERROR_CANCELLED. */
 int digest_file(char text[DIGEST_TEXT_SIZE], const char *path, bool (*progress)(void *context, uint64_t done,
     uint64_t total), void *context, struct error *err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which licence a model comes under, recognised by the words of its text or by the name its authors wrote down, and what
- * that licence restricts. A help to find the terms, no legal advice: a text that is not known is reported as unknown. */
+/* Which licence a model comes under, recognised by the words of its text or by the name its authors wrote down, and
+ * what that licence restricts. A help to find the terms, no legal advice: a text that is not known is reported as
+ * unknown. */
 #ifndef WAZN_FILE_LICENCE_H
 #define WAZN_FILE_LICENCE_H
 

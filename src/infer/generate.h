@@ -17,8 +17,8 @@ enum generate_end {
 /* "stop", "length", "context", "cancelled", "sink" */
 const char *generate_end_name(enum generate_end end);
 
-/* Gets each token before it is evaluated. 0: go on; 1: enough, the token counts but is not evaluated; negative: an error
- * code, which ends the call. */
+/* Gets each token before it is evaluated. 0: go on; 1: enough, the token counts but is not evaluated; negative: an
+ * error code, which ends the call. */
 typedef int generate_sink(void *context, int32_t id, struct error *err);
 
 struct generate_options {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Added tokens, with the matching rules of Hugging Face tokenizers (added_vocabulary.rs): of the spellings that begin at
- * the leftmost place where one begins, the longest; a match that its rules then refuse still uses up its text. */
+/* Added tokens, with the matching rules of Hugging Face tokenizers (added_vocabulary.rs): of the spellings that
+ * begin at the leftmost place where one begins, the longest; a match that its rules then refuse still uses up its
+ * text. */
 #include "text/tokenizer_impl.h"
 
 #include "base/utf8.h"
@@ -15,7 +16,8 @@ struct edge {
 };
 
 struct added_trie {
-    unsigned char pairs[65536 / 8]; /* does a spelling begin with these two bytes? (one-byte spellings: with any second) */
+    unsigned char
+        pairs[65536 / 8]; /* does a spelling begin with these two bytes? (one-byte spellings: with any second) */
     struct edge *edges;
     size_t mask;
     int32_t *token; /* (nodes) index into added.tokens of the spelling that ends here; -1: none */
@@ -244,7 +246,8 @@ static unsigned class_at(const char *text, size_t n, size_t *bytes)
 static bool stands_alone(const char *text, size_t n, size_t start, size_t stop)
 {
     size_t bytes;
-    return !(class_before(text, start, &bytes) & UNICODE_WORD) && !(class_at(text + stop, n - stop, &bytes) & UNICODE_WORD);
+    return !(class_before(text, start, &bytes) & UNICODE_WORD) &&
+           !(class_at(text + stop, n - stop, &bytes) & UNICODE_WORD);
 }
 
 const struct added_token *added_next(const struct added *a, const struct added_trie *trie, const char *text, size_t n,

@@ -70,8 +70,10 @@ static int32_t merged_id(const struct bpe *b, int32_t rank)
 
 static int no_token(const char *piece, size_t n, struct error *err)
 {
-    return error_set(err, ERROR_UNSUPPORTED, "the vocabulary has neither a token for \"%.*s\" (byte 0x%02x) nor an unknown "
-        "token", (int)(n > 4 ? 4 : n), piece, (unsigned char)piece[0]);
+    return error_set(err, ERROR_UNSUPPORTED,
+        "the vocabulary has neither a token for \"%.*s\" (byte 0x%02x) nor an unknown "
+        "token",
+        (int)(n > 4 ? 4 : n), piece, (unsigned char)piece[0]);
 }
 
 /* The id of a character with its word prefix and suffix; -1: none. */
@@ -112,7 +114,7 @@ static int by_characters(const struct tokenizer *t, const struct bpe *b, const c
         int32_t id = character_id(t, b, piece + at, bytes, at == 0, at + bytes == n);
         if (id < 0 && b->options.byte_fallback && has_all_bytes(t, piece + at, bytes)) {
             for (size_t i = 0; i < bytes; i++, used++)
-                symbols[used] = (struct symbol) { (uint32_t)(at + i), 1, t->vocab.byte_id[(unsigned char)piece[at + i]] };
+                symbols[used] = (struct symbol){(uint32_t)(at + i), 1, t->vocab.byte_id[(unsigned char)piece[at + i]]};
             fuse = false;
             continue;
         }
@@ -152,7 +154,8 @@ struct few {
     int count;
 };
 
-static inline int32_t few_rank(const struct tokenizer *t, const struct bpe *b, const char *piece, const struct few *f, int i)
+static inline int32_t few_rank(
+    const struct tokenizer *t, const struct bpe *b, const char *piece, const struct few *f, int i)
 {
     return rank_of(t, b, f->id[i], f->id[i + 1], piece + f->start[i], (size_t)(f->start[i + 2] - f->start[i]));
 }

@@ -62,7 +62,8 @@ int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bo
     return buffer_check(out, "decoded text", err);
 }
 
-/* Append bytes with every malformed sequence as U+FFFD; what may still become whole stays out. Returns the bytes used. */
+/* Append bytes with every malformed sequence as U+FFFD; what may still become whole stays out. Returns the bytes used.
+ */
 static size_t add_whole(struct buffer *out, const char *bytes, size_t n)
 {
     size_t end = n - utf8_incomplete_tail(bytes, n);

@@ -168,7 +168,8 @@ static int load_folder(struct tokenizer *t, const char *folder, const char *pres
         }
     }
     if (rc == 0 && !path)
-        rc = error_set(err, ERROR_NOT_FOUND, "the folder has no tokenizer.json, tekken.json, tokenizer.model or vocab.json");
+        rc = error_set(
+            err, ERROR_NOT_FOUND, "the folder has no tokenizer.json, tekken.json, tokenizer.model or vocab.json");
     if (rc == 0)
         rc = read_optional(&config, folder, "tokenizer_config.json", err);
     if (rc == 0)

@@ -76,7 +76,7 @@ static int read_role(struct tokenizer *t, const json_t *from, const char *key, e
     t->role[role] = id;
     if (added_find(&t->added, json_string_value(text), n))
         return 0;
-    struct added_token token = { .id = id, .special = true, .text = (char *)(uintptr_t)json_string_value(text), .n = n };
+    struct added_token token = {.id = id, .special = true, .text = (char *)(uintptr_t)json_string_value(text), .n = n};
     return added_put(&t->added, &token, err);
 }
 

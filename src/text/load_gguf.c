@@ -66,11 +66,13 @@ static enum token_kind kind_of(int32_t type)
     return type >= 0 && type <= 6 ? kinds[type] : TOKEN_NORMAL;
 }
 
-static int put_token(struct tokenizer *t, int32_t id, const char *text, size_t n, enum token_kind kind, struct error *err)
+static int put_token(
+    struct tokenizer *t, int32_t id, const char *text, size_t n, enum token_kind kind, struct error *err)
 {
     char piece[PIECE_BYTES_MAX];
     if (kind == TOKEN_CONTROL || kind == TOKEN_USER) {
-        struct added_token token = { .id = id, .special = kind == TOKEN_CONTROL, .text = (char *)(uintptr_t)text, .n = n };
+        struct added_token token = {
+            .id = id, .special = kind == TOKEN_CONTROL, .text = (char *)(uintptr_t)text, .n = n};
         int rc = n ? added_put(&t->added, &token, err) : 0;
         /* Not for the index: the added token's matcher finds it. */
         return rc ? rc : vocab_put(&t->vocab, id, text, n, TOKEN_CONTROL, err);
@@ -120,8 +122,8 @@ static int read_roles(struct tokenizer *t, const struct gguf *g, bool adds_bos, 
     for (int role = 0; role < TOKEN_ROLE_COUNT; role++) {
         int64_t id = gguf_whole(g, keys[role], -1);
         if (id < -1 || id >= t->vocab.size)
-            return error_set(err, ERROR_FORMAT, "%s is %lld, but the vocabulary has %d tokens", keys[role], (long long)id,
-                t->vocab.size);
+            return error_set(err, ERROR_FORMAT, "%s is %lld, but the vocabulary has %d tokens", keys[role],
+                (long long)id, t->vocab.size);
         t->role[role] = (int32_t)id;
     }
     if (t->role[TOKEN_BOS] >= 0 && gguf_flag(g, "tokenizer.ggml.add_bos_token", adds_bos))

@@ -38,8 +38,8 @@ static int add_merge(struct tokenizer *t, const json_t *merge, bool byte_level, 
     ptrdiff_t ln = byte_level_decode(text, json_string_value(left), l);
     ptrdiff_t rn = byte_level_decode(text + l, json_string_value(right), r);
     if (ln < 0 || rn < 0)
-        return error_set(err, ERROR_FORMAT, "merge \"%s\" \"%s\" is not in byte-level spelling", json_string_value(left),
-            json_string_value(right));
+        return error_set(err, ERROR_FORMAT, "merge \"%s\" \"%s\" is not in byte-level spelling",
+            json_string_value(left), json_string_value(right));
     return bpe_add_merge(t, text, (size_t)ln, text + l, (size_t)rn, err);
 }
 
@@ -106,8 +106,8 @@ static int add_token(struct tokenizer *t, const json_t *entry, bool byte_level, 
     const json_t *content = json_object_get(entry, "content");
     json_int_t id = json_whole(entry, "id", -1);
     if (!json_is_string(content) || id < 0 || id > (json_int_t)t->vocab.size * 2 + 65536)
-        return error_set(err, ERROR_FORMAT, "an added token has id %lld and %s text, in a vocabulary of %d", (long long)id,
-            json_is_string(content) ? "a" : "no", t->vocab.size);
+        return error_set(err, ERROR_FORMAT, "an added token has id %lld and %s text, in a vocabulary of %d",
+            (long long)id, json_is_string(content) ? "a" : "no", t->vocab.size);
     int32_t known = model_id(t, json_string_value(content), json_string_length(content), byte_level);
     struct added_token token = { .id = known >= 0 ? known : (int32_t)id, .special = json_flag(entry, "special", false),
         .normalized = json_flag(entry, "normalized", true), .lstrip = json_flag(entry, "lstrip", false),

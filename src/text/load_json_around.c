@@ -75,7 +75,8 @@ static int add_decoder(struct tokenizer *t, const json_t *spec, struct error *er
     if (is_type(spec, "ByteLevel") || is_type(spec, "ByteFallback") || is_type(spec, "Fuse"))
         return 0; /* pieces are bytes already, and are joined */
     if (is_type(spec, "Metaspace")) {
-        const char *scheme = json_text(spec, "prepend_scheme", json_flag(spec, "add_prefix_space", true) ? "always" : "never");
+        const char *scheme = json_text(
+            spec, "prepend_scheme", json_flag(spec, "add_prefix_space", true) ? "always" : "never");
         t->decode.spaces = true;
         t->decode.drop_first = strcmp(scheme, "never") != 0;
         return strcmp(json_text(spec, "replacement", UNDERLINE), UNDERLINE) == 0

@@ -138,7 +138,8 @@ static int add_specials(struct tokenizer *t, const struct preset *p, struct erro
         rc = named ? 0 : add_special(t, id, text, err);
     }
     for (int role = 0; rc == 0 && role < TOKEN_ROLE_COUNT; role++) {
-        const struct added_token *token = p->role[role] ? added_find(&t->added, p->role[role], strlen(p->role[role])) : NULL;
+        const struct added_token *token = p->role[role] ? added_find(&t->added, p->role[role], strlen(p->role[role]))
+                                                        : NULL;
         t->role[role] = token ? token->id : -1;
     }
     if (p->adds_bos)
@@ -158,8 +159,10 @@ int load_ranks(struct tokenizer *t, const char *data, size_t n, const char *pres
     if (!p && preset)
         return error_set(err, ERROR_USAGE, "no preset \"%s\": gpt2, cl100k, o200k, o200k_harmony, llama3", preset);
     if (!p)
-        return error_set(err, ERROR_UNSUPPORTED, "%d ranks fit no known vocabulary: name one of the presets gpt2, cl100k, "
-            "o200k, o200k_harmony, llama3", count);
+        return error_set(err, ERROR_UNSUPPORTED,
+            "%d ranks fit no known vocabulary: name one of the presets gpt2, cl100k, "
+            "o200k, o200k_harmony, llama3",
+            count);
     rc = pretoken_new_named(&t->pretoken, p->pattern, err);
     if (rc == 0)
         rc = vocab_index(&t->vocab, err);

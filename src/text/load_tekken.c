@@ -71,9 +71,10 @@ int load_tekken(struct tokenizer *t, const json_t *root, struct error *err)
     json_int_t entries = (json_int_t)json_array_size(vocab);
     struct bpe_options options = { .by_rank = true, .whole_first = true, .unknown = -1 };
     if (!json_is_string(pattern) || specials < 0 || size <= specials || specials > 65536 || size - specials > entries)
-        return error_set(err, ERROR_FORMAT, "tekken config: default_vocab_size %lld, default_num_special_tokens %lld, %lld "
-            "entries, pattern %s", (long long)size, (long long)specials, (long long)entries,
-            json_is_string(pattern) ? "given" : "missing");
+        return error_set(err, ERROR_FORMAT,
+            "tekken config: default_vocab_size %lld, default_num_special_tokens %lld, %lld "
+            "entries, pattern %s",
+            (long long)size, (long long)specials, (long long)entries, json_is_string(pattern) ? "given" : "missing");
     if (json_is_array(listed) && (json_int_t)json_array_size(listed) > specials)
         return error_set(err, ERROR_FORMAT, "tekken.json lists %zu special tokens, but counts %lld",
             json_array_size(listed), (long long)specials);

@@ -38,7 +38,8 @@ static int map_valid(const char *text, size_t n, unsigned options, struct buffer
     return 0;
 }
 
-/* A character that NFC leaves alone whatever stands before it: a starter that neither falls apart nor joins backwards. */
+/* A character that NFC leaves alone whatever stands before it: a starter that neither falls apart nor joins backwards.
+ */
 static bool nfc_inert(int32_t point)
 {
     if (point < 0x300)
@@ -354,7 +355,7 @@ int normalizer_add_json(struct tokenizer *t, const json_t *spec, struct error *e
         return 0;
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strcmp(type, forms[i].type) == 0)
-            return normalizer_add(t, (struct normalizer) { .run = run_form, .state = (void *)(uintptr_t)&forms[i] }, err);
+            return normalizer_add(t, (struct normalizer){.run = run_form, .state = (void *)(uintptr_t)&forms[i]}, err);
     for (size_t i = 0; i < sizeof step_types / sizeof step_types[0]; i++)
         if (strcmp(type, step_types[i].type) == 0)
             return step_types[i].add(t, spec, err);

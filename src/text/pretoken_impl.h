@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the files of the pre-tokenizer: known patterns matched by hand, others by PCRE2, and tokenizer.json's steps. */
+/* Between the files of the pre-tokenizer: known patterns matched by hand, others by PCRE2, and tokenizer.json's steps.
+ */
 #ifndef WAZN_TEXT_PRETOKEN_IMPL_H
 #define WAZN_TEXT_PRETOKEN_IMPL_H
 

@@ -50,7 +50,7 @@ static int read_behavior(enum behavior *out, const json_t *spec, enum behavior a
 static int add_characters(struct pretoken *p, bool (*test)(int32_t), bool whole_runs, enum behavior behavior,
     struct error *err)
 {
-    struct pretoken_step step = { .kind = STEP_CHARACTER, .test = test, .whole_runs = whole_runs, .behavior = behavior };
+    struct pretoken_step step = {.kind = STEP_CHARACTER, .test = test, .whole_runs = whole_runs, .behavior = behavior};
     return pretoken_add(p, step, err);
 }
 
@@ -91,7 +91,8 @@ static int add_split(struct pretoken *p, const json_t *spec, struct error *err)
         return pretoken_add_pattern(p, json_string_value(text), json_string_length(text), behavior, invert, err);
     if (json_is_string(plain))
         return add_literal(p, json_string_value(plain), json_string_length(plain), behavior, invert, err);
-    return error_set(err, ERROR_FORMAT, "a \"Split\" pre-tokenizer has neither \"Regex\" nor \"String\" as its pattern");
+    return error_set(
+        err, ERROR_FORMAT, "a \"Split\" pre-tokenizer has neither \"Regex\" nor \"String\" as its pattern");
 }
 
 static int add_digits(struct pretoken *p, const json_t *spec, struct error *err)
@@ -134,7 +135,9 @@ static int add_metaspace(struct pretoken *p, const json_t *spec, struct error *e
     const char *scheme = json_text(spec, "prepend_scheme", NULL);
     enum scheme wanted = json_flag(spec, "add_prefix_space", true) ? PREFIX_ALWAYS : PREFIX_NEVER;
     if (scheme)
-        wanted = strcmp(scheme, "always") == 0 ? PREFIX_ALWAYS : strcmp(scheme, "first") == 0 ? PREFIX_FIRST : PREFIX_NEVER;
+        wanted = strcmp(scheme, "always") == 0  ? PREFIX_ALWAYS
+                 : strcmp(scheme, "first") == 0 ? PREFIX_FIRST
+                                                : PREFIX_NEVER;
     int rc = *replacement ? add_prefix(p, replacement, wanted, true, err)
                           : error_set(err, ERROR_FORMAT, "a \"Metaspace\" pre-tokenizer replaces spaces by nothing");
     if (rc == 0 && json_flag(spec, "split", true))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The patterns of common tokenizers, matched by hand: the alternatives in their order, first match wins. Each function
- * gives exactly what its pattern gives, on valid UTF-8 (tools/golden/bpe_compare.py compares them with the originals). */
+/* The patterns of common tokenizers, matched by hand: the alternatives in their order, first match wins. Each
+ * function gives exactly what its pattern gives, on valid UTF-8 (tools/golden/bpe_compare.py compares them with the
+ * originals). */
 #include "text/pretoken_impl.h"
 
 #include "text/unicode.h"
@@ -36,7 +37,8 @@ static inline struct character look(const unsigned char *classes, const char *te
 }
 
 /* End of the run of characters of a class in `any`, of at most `most` characters. */
-static inline size_t run(const unsigned char *classes, const char *text, size_t at, size_t n, unsigned any, unsigned most)
+static inline size_t run(
+    const unsigned char *classes, const char *text, size_t at, size_t n, unsigned any, unsigned most)
 {
     for (; most; most--) {
         struct character c = look(classes, text, at, n);

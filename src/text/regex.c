@@ -94,8 +94,8 @@ int regex_begin(struct regex_match **match, size_t n, struct error *err)
     return rc;
 }
 
-int regex_find(const struct regex *r, struct regex_match **match, const char *text, size_t n, size_t from, size_t *start,
-    size_t *stop, struct error *err)
+int regex_find(const struct regex *r, struct regex_match **match, const char *text, size_t n, size_t from,
+    size_t *start, size_t *stop, struct error *err)
 {
     int rc = *match ? 0 : regex_begin(match, n, err);
     if (rc)

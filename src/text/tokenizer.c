@@ -153,7 +153,9 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsi
     bool has_bos = out->used > before && out->ids[before] == t->role[TOKEN_BOS];
     if ((flags & TOKENIZE_BOS) && t->role[TOKEN_BOS] >= 0 && !has_bos)
         tokens_add(out, t->role[TOKEN_BOS]);
-    enum place place = flags & TOKENIZE_CONTINUE ? PLACE_CONTINUED : flags & TOKENIZE_BEHIND ? PLACE_BEHIND : PLACE_FIRST;
+    enum place place = flags & TOKENIZE_CONTINUE ? PLACE_CONTINUED
+                       : flags & TOKENIZE_BEHIND ? PLACE_BEHIND
+                                                 : PLACE_FIRST;
     int rc = cut_added(&e, t->added.raw, text, n, place, encode_raw, err);
     if (flags & TOKENIZE_DEFAULT)
         add_all(out, &t->back);

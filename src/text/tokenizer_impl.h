@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kinds of tokenizers share, private to src/text. A tokenizer is data: a table of pieces, added tokens, a list of
- * normalisation steps, a pre-tokenizer, a model that turns a piece of text into ids, what goes around it, and how ids
- * become bytes again. Loaders fill it, tokenizer.c runs it:
+/* What the kinds of tokenizers share, private to src/text. A tokenizer is data: a table of pieces, added tokens, a
+ * list of normalisation steps, a pre-tokenizer, a model that turns a piece of text into ids, what goes around it, and
+ * how ids become bytes again. Loaders fill it, tokenizer.c runs it:
  *
- *   text -> cut at added tokens that match raw text -> normalise each rest -> cut at added tokens that match normalised
- *        text -> pre-tokenise each rest -> model->encode_piece for each piece
+ * text -> cut at added tokens that match raw text -> normalise each rest -> cut at added tokens that match normalised
+ * text -> pre-tokenise each rest -> model->encode_piece for each piece
  *
  * A loader that fails leaves the tokenizer half filled; tokenizer_close releases it. */
 #ifndef WAZN_TEXT_TOKENIZER_IMPL_H
@@ -37,7 +37,7 @@ struct vocab {
     size_t longest;       /* bytes of the longest indexed piece */
     uint64_t *slots;      /* hash << 32 | id + 1; 0: free */
     size_t mask;          /* slots - 1 */
-    uint64_t *filter;     /* (mask + 1) / 16: a bit for each hash that occurs; most questions end here, in little memory */
+    uint64_t *filter; /* (mask + 1) / 16: a bit for each hash that occurs; most questions end here, in little memory */
     unsigned filter_shift;
     int32_t byte_id[256]; /* the token of a byte: "<0x0A>" (kind TOKEN_BYTE), or the one-byte piece; -1: none */
 };
@@ -48,8 +48,8 @@ int vocab_reserve(struct vocab *v, int64_t size, struct error *err);
  * negative id or a piece above PIECE_BYTES_MAX. */
 int vocab_put(struct vocab *v, int64_t id, const char *piece, size_t n, enum token_kind kind, struct error *err);
 int vocab_put_score(struct vocab *v, int32_t id, float score, struct error *err);
-/* Build the look-up by piece, once the model's pieces are put and before added tokens are: kinds TOKEN_NORMAL, TOKEN_USER
- * and TOKEN_UNUSED, the lowest id where a piece occurs twice. Sets longest and byte_id. */
+/* Build the look-up by piece, once the model's pieces are put and before added tokens are: kinds TOKEN_NORMAL,
+ * TOKEN_USER and TOKEN_UNUSED, the lowest id where a piece occurs twice. Sets longest and byte_id. */
 int vocab_index(struct vocab *v, struct error *err);
 int32_t vocab_find(const struct vocab *v, const char *piece, size_t n); /* -1: none, or before vocab_index */
 /* By spelling among all kinds, by looking at each: for a few questions, not for text. -1: none. */
@@ -113,7 +113,8 @@ struct normalizer {
 
 #define NORMALIZERS_MAX 16
 
-int normalizer_add(struct tokenizer *t, struct normalizer step, struct error *err); /* takes over state, also on error */
+int normalizer_add(
+    struct tokenizer *t, struct normalizer step, struct error *err); /* takes over state, also on error */
 /* One entry of tokenizer.json: {"type": "NFC"} and so on; "Sequence" adds its members. null adds nothing. */
 int normalizer_add_json(struct tokenizer *t, const json_t *spec, struct error *err);
 
@@ -149,7 +150,8 @@ struct scratch {
 
 struct tokenizer_model {
     const char *name; /* "byte-level BPE", "SentencePiece unigram" */
-    /* Append the ids of one piece (never empty). Called for each piece of the pre-tokenizer; t->state is the model's. */
+    /* Append the ids of one piece (never empty). Called for each piece of the pre-tokenizer; t->state is the model's.
+     */
     int (*encode_piece)(const struct tokenizer *t, struct scratch *s, const char *piece, size_t n, struct tokens *out,
         struct error *err);
     void (*close)(struct tokenizer *t); /* releases t->state */

@@ -47,8 +47,9 @@ int vocab_reserve(struct vocab *v, int64_t size, struct error *err)
 int vocab_put(struct vocab *v, int64_t id, const char *piece, size_t n, enum token_kind kind, struct error *err)
 {
     if (id < 0 || n > PIECE_BYTES_MAX)
-        return error_set(err, ERROR_FORMAT, "token %lld has %zu bytes; ids are not negative, pieces have at most %d bytes",
-            (long long)id, n, PIECE_BYTES_MAX);
+        return error_set(err, ERROR_FORMAT,
+            "token %lld has %zu bytes; ids are not negative, pieces have at most %d bytes", (long long)id, n,
+            PIECE_BYTES_MAX);
     if (id >= v->capacity) {
         int64_t size = (int64_t)v->capacity * 2 < VOCAB_SIZE_MAX ? (int64_t)v->capacity * 2 : VOCAB_SIZE_MAX;
         int rc = vocab_reserve(v, id < size ? size : id + 1, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The example program, which is built with the public header and the shared library alone. WAZN_TEST_BINARY names it. */
+/* The example program, which is built with the public header and the shared library alone. WAZN_TEST_BINARY names it.
+ */
 #include "program.h"
 
 #include <string.h>

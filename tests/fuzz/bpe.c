@@ -9,8 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct tokenizer *tokenizer_of(int which)
 {
     static const char *const patterns[] = { "gpt2", "cl100k", "llama3", "qwen2", "qwen35", "o200k", "tekken" };
-    static const char *const joined[] = { "th", "he", "the", " t", " the", "aa", "aaaa", "\xd8\xa7", "\xd9\x84",
-        "\xd8\xa7\xd9\x84", "\xe4\xb8", "\xe4\xb8\xad", "\n\n", "  ", "    ", "'s", "\xf0\x9f", "\xf0\x9f\x98", "12", "123" };
+    static const char *const joined[] = {"th", "he", "the", " t", " the", "aa", "aaaa", "\xd8\xa7", "\xd9\x84",
+        "\xd8\xa7\xd9\x84", "\xe4\xb8", "\xe4\xb8\xad", "\n\n", "  ", "    ", "'s", "\xf0\x9f", "\xf0\x9f\x98", "12",
+        "123"};
     static struct tokenizer *made[7];
     struct bpe_options options = { .by_rank = true, .whole_first = true, .unknown = -1 };
     if (made[which])

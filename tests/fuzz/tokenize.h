@@ -33,9 +33,10 @@ static inline void put_through(const struct tokenizer *t, const char *text, size
 /* rc: what the loader said. Closes t. */
 static inline void finish_and_try(struct tokenizer *t, int rc)
 {
-    static const char text[] = "The cat's  hat\n\n 1984 \xd8\xb3\xd9\x84\xd8\xa7\xd9\x85 <s> \xe4\xb8\xad\xe6\x96\x87 "
-                               "\xff\xf0\x9f\x98\x80 e\xcc\x81 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char text[] =
+        "The cat's  hat\n\n 1984 \xd8\xb3\xd9\x84\xd8\xa7\xd9\x85 <s> \xe4\xb8\xad\xe6\x96\x87 "
+        "\xff\xf0\x9f\x98\x80 e\xcc\x81 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     struct error err = { 0 };
     if (rc == 0 && tokenizer_finish(t, &err) == 0) {
         guess_roles(t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BPE against tiktoken and Hugging Face tokenizers (tools/golden/bpe_small.py): made vocabularies of the repository, and
- * real ones of the data collection. */
+/* BPE against tiktoken and Hugging Face tokenizers (tools/golden/bpe_small.py): made vocabularies of the
+ * repository, and real ones of the data collection. */
 #include "support.h"
 
 #include "base/filemap.h"
@@ -92,7 +92,7 @@ static void check_small(const char *name)
 
 static void small_tokenizers(void **state)
 {
-    static const char *const names[] = { "fallback", "fused", "gpt2", "llama3", "merged", "metaspace", "own", "unknown" };
+    static const char *const names[] = {"fallback", "fused", "gpt2", "llama3", "merged", "metaspace", "own", "unknown"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char file[64];
@@ -200,7 +200,8 @@ static json_t *tekken_vocab_new(const char *ranks)
             at += strcspn(at, " ") + 1;
             continue;
         }
-        json_t *entry = json_pack("{s:i,s:s%,s:n}", "rank", (int)json_array_size(vocab), "token_bytes", at, n, "token_str");
+        json_t *entry = json_pack(
+            "{s:i,s:s%,s:n}", "rank", (int)json_array_size(vocab), "token_bytes", at, n, "token_str");
         assert_int_equal(json_array_append_new(vocab, entry), 0);
         at += n;
         at += *at != '\0';

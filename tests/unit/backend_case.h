@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the backend's operations share: flows, stored weights and the values they stand for, comparisons. */
+/* What the tests of the backend's operations share: flows, stored weights and the values they stand for, comparisons.
+ */
 #ifndef WAZN_TESTS_BACKEND_CASE_H
 #define WAZN_TESTS_BACKEND_CASE_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configs that contradict themselves, ask for what is not there, or carry numbers made to hurt; and what good ones mean. */
+/* Configs that contradict themselves, ask for what is not there, or carry numbers made to hurt; and what good ones
+ * mean. */
 #include "support.h"
 
 #include "model/arch.h"
@@ -13,7 +14,8 @@
 static const char llama[] = "{\"model_type\": \"llama\", \"hidden_size\": 48, \"intermediate_size\": 70,"
                             "\"num_hidden_layers\": 3, \"num_attention_heads\": 6, \"num_key_value_heads\": 2,"
                             "\"vocab_size\": 113, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5}";
-static const char gpt2[] = "{\"model_type\": \"gpt2\", \"n_embd\": 48, \"n_layer\": 3, \"n_head\": 6, \"vocab_size\": 113}";
+static const char gpt2[] =
+    "{\"model_type\": \"gpt2\", \"n_embd\": 48, \"n_layer\": 3, \"n_head\": 6, \"vocab_size\": 113}";
 
 static json_t *parse(const char *text)
 {
@@ -174,7 +176,8 @@ static void null_caps_are_none(void **state)
     (void)state;
     read_good(llama, "{\"model_type\": \"gemma2\"}");
     assert_true(spec.attention_softcap == 50.0f && spec.logit_softcap == 30.0f);
-    read_good(llama, "{\"model_type\": \"gemma2\", \"attn_logit_softcapping\": null, \"final_logit_softcapping\": null}");
+    read_good(
+        llama, "{\"model_type\": \"gemma2\", \"attn_logit_softcapping\": null, \"final_logit_softcapping\": null}");
     assert_true(spec.attention_softcap == 0.0f && spec.logit_softcap == 0.0f);
 }
 

@@ -30,8 +30,9 @@ struct chat_message {
                                  arguments are an object, or a string holding one */
     /* For formats whose messages have headers (harmony). NULL: as role and parts tell; "": none. */
     const char *channel, *recipient, *content_type;
-    /* An assistant's turn as it was sampled behind the generation prompt, stop token included if there was one. Formats
-     * that can replay render it from these ids; the parts above only tell others what was said. NULL: from the parts. */
+    /* An assistant's turn as it was sampled behind the generation prompt, stop token included if there was one.
+     * Formats that can replay render it from these ids; the parts above only tell others what was said. NULL: from
+     * the parts. */
     const int32_t *ids;
     size_t n_ids;
 };
