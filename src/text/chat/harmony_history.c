@@ -66,7 +66,8 @@ static bool says(const struct tokenizer *t, const struct chat_message *m, size_t
     return n == 0;
 }
 
-static bool next_piece(const struct tokenizer *t, const int32_t *controls, const struct chat_message *m, struct piece *p)
+static bool next_piece(
+    const struct tokenizer *t, const int32_t *controls, const struct chat_message *m, struct piece *p)
 {
     size_t at = p->to;
     bool in_header = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Functions as harmony shows them to the model: TypeScript types made from JSON schemas. What a schema says beyond
- * this (patterns, limits, $ref) is not shown, as in the reference; nothing is followed, so nothing can go in circles. */
+ * this (patterns, limits, $ref) is not shown, as in the reference; nothing is followed, so nothing can go in circles.
+ */
 #include "text/chat/harmony_impl.h"
 
 #include "base/map.h"
