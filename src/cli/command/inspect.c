@@ -210,14 +210,14 @@ static void print_scalar(const char *key, const json_t *value)
     }
 }
 
-static void print_key(const char *key)
+static void print_key(const char *key, int width)
 {
     size_t n = strlen(key), shown = n > 6 && strcmp(key + n - 6, "_bytes") == 0 ? n - 6 : n;
     for (size_t i = 0; i < shown; i++)
         putchar(key[i] == '_' ? ' ' : key[i]);
+    printf("%*s", (int)shown < width ? width - (int)shown : 0, "");
 }
 
-/* One line: "key value, key value". Values in values are put in brackets. */
 static void print_flat(const json_t *object)
 {
     const char *key, *separator = "";
@@ -225,21 +225,53 @@ static void print_flat(const json_t *object)
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         fputs(separator, stdout);
-        print_key(key);
+        print_key(key, 0);
         putchar(' ');
-        const char *source = json_text(value, "source", NULL);
-        if (source) {
-            print_scalar(key, json_object_get(value, "value"));
-            printf(" (%s)", source);
-        } else if (json_is_object(value)) {
-            putchar('(');
-            print_flat(value);
-            putchar(')');
-        } else {
-            print_scalar(key, value);
-        }
+        print_scalar(key, value);
         separator = ", ";
     }
+}
+
+/* A member that holds a value with its source, or several things under a name of its own. */
+static void print_member(const char *key, const json_t *value)
+{
+    const char *source = json_text(value, "source", NULL);
+    if (source || !json_is_object(value)) {
+        print_key(key, 22);
+        print_scalar(key, source ? json_object_get(value, "value") : value);
+        if (source)
+            printf("  (%s)", source);
+    } else {
+        printf("%-22s", key); /* a name from the model: as it is */
+        print_flat(value);
+    }
+    putchar('\n');
+}
+
+/* Few plain numbers stand on one line; else a line each. */
+static void print_object(const json_t *object)
+{
+    const char *key;
+    json_t *value;
+    size_t members = json_object_size(object);
+    bool nested = members == 0 || members > 4, first = true;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        nested = nested || json_is_object(value);
+    }
+    if (!nested) {
+        print_flat(object);
+        putchar('\n');
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        printf(first ? "%s" : "%18s", "");
+        print_member(key, value);
+        first = false;
+    }
+    if (first)
+        puts("none");
 }
 
 static void print_list(const json_t *list)
@@ -272,13 +304,12 @@ static void print_text(const json_t *out)
         printf("%-16s  ", padded);
         if (json_is_array(value)) {
             print_list(value);
-            continue;
-        }
-        if (json_is_object(value))
-            print_flat(value);
-        else
+        } else if (json_is_object(value)) {
+            print_object(value);
+        } else {
             print_scalar(key, value);
-        putchar('\n');
+            putchar('\n');
+        }
     }
 }
 
