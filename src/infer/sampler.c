@@ -21,6 +21,7 @@ struct sampler {
     double *bias;           /* (vocabulary), NULL without biases */
     uint32_t *answer;       /* (vocabulary) times each token came in the answer */
     unsigned char *seen;    /* (vocabulary) in prompt or answer */
+    const uint64_t *allowed; /* a set of ids, or NULL: all */
     struct arena arena;
 };
 
@@ -107,6 +108,11 @@ void sampler_accept(struct sampler *s, int32_t id)
     s->answer[id]++;
 }
 
+void sampler_allow(struct sampler *s, const uint64_t *set)
+{
+    s->allowed = set;
+}
+
 /* The logit of a token after bias and penalties. */
 static double penalized(const struct sampler *s, int32_t id, double logit)
 {
@@ -131,6 +137,8 @@ static int gather_candidates(struct sampler *s, const float *logits, struct cand
         if (isnan(logits[id]) || logits[id] == INFINITY)
             return error_set(err, ERROR_FORMAT, "could not choose a token: the logit of token %d is %f", id,
                 (double)logits[id]);
+        if (s->allowed && !(s->allowed[id >> 6] >> (id & 63) & 1))
+            continue;
         double logit = penalized(s, id, (double)logits[id]);
         if (logit == -INFINITY)
             continue;
@@ -139,8 +147,8 @@ static int gather_candidates(struct sampler *s, const float *logits, struct cand
         s->candidates[s->n++] = (struct candidate) { id, logit, logit };
     }
     if (s->n == 0)
-        return error_set(err, ERROR_FORMAT, "could not choose a token: the logits of all %lld tokens are -infinity",
-            (long long)s->vocabulary);
+        return error_set(err, ERROR_FORMAT, "could not choose a token: the logits of all %s are -infinity",
+            s->allowed ? "tokens that may come" : "tokens");
     s->heap = s->n;
     s->heaped = false;
     return 0;

@@ -77,6 +77,10 @@ void sampler_reset(struct sampler *s, uint64_t seed);
 void sampler_prompt(struct sampler *s, const int32_t *ids, size_t n);
 void sampler_accept(struct sampler *s, int32_t id);
 
+/* From here on only tokens of a set are chosen: bit id & 63 of word id / 64, (vocabulary) bits. Borrowed until the next
+ * call; NULL: all. */
+void sampler_allow(struct sampler *s, const uint64_t *set);
+
 /* The next token from (vocabulary) logits; does not accept it. ERROR_FORMAT where a logit is NaN or +infinity, or where
  * nothing is left to choose from. */
 int sampler_choose(struct sampler *s, const float *logits, int32_t *id, struct error *err);

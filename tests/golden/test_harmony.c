@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static const char *const controls[] = {"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>",
-    "<|return|>", "<|call|>", "<|endoftext|>"};
+static const char *const controls[] = {
+    "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>", "<|return|>", "<|call|>", "<|endoftext|>"};
 
 static json_t *golden_new(const char *name)
 {
@@ -69,8 +69,8 @@ static int render_case(const struct tokenizer *t, const json_t *c, struct tokens
         .response_description = json_text(response, "description", NULL),
         .response_schema = json_object_get(response, "schema")};
     for (size_t i = 0; i < json_array_size(builtins); i++)
-        r.builtins |=
-            strcmp(json_string_value(json_array_get(builtins, i)), "browser") == 0 ? CHAT_BROWSER : CHAT_PYTHON;
+        r.builtins |= strcmp(json_string_value(json_array_get(builtins, i)), "browser") == 0 ? CHAT_BROWSER
+                                                                                             : CHAT_PYTHON;
     assert_int_equal(chat_messages_new(&messages, &r.n_messages, list, err), 0);
     for (size_t i = 0; i < r.n_messages; i++) {
         messages[i].channel = json_text(json_array_get(list, i), "channel", NULL);

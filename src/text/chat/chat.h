@@ -202,4 +202,18 @@ void chat_parser_release(struct chat_parser *p);
 const char *chat_parser_recipient(const struct chat_parser *p);
 size_t chat_parser_recoveries(const struct chat_parser *p); /* all of them */
 
+/* ---- which tokens may come next ---- */
+
+/* Keeps a reply in its format's headers (known channels, known recipients, the right end tokens); content is free. */
+struct chat_grammar;
+
+/* For replies to the request (its tools are needed, not its messages), with a model whose logits are (vocabulary).
+ * *out is NULL where the format has no headers. The tokenizer must outlive it. */
+int chat_grammar_open(struct chat_grammar **out, const struct chat_format *f, const struct tokenizer *t,
+    int32_t vocabulary, const struct chat_request *r, struct error *err);
+void chat_grammar_close(struct chat_grammar *g);
+/* The tokens that may follow what the parser has read: bit id & 63 of word id / 64; valid until the next call. NULL:
+ * all, as nothing the grammar knows begins so. */
+const uint64_t *chat_grammar_next(const struct chat_grammar *g, const struct chat_parser *p);
+
 #endif

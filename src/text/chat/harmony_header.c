@@ -143,7 +143,7 @@ static int read_parts(struct chat_header *h, const struct word *words, int n)
     return n > 2 ? n - 2 : 0;
 }
 
-void harmony_header_read(struct chat_header *h, bool parts, enum harmony_role *role)
+void harmony_header_read(struct chat_header *h, enum harmony_role *role)
 {
     struct word words[WORDS_MAX];
     bool spoken;
@@ -151,10 +151,38 @@ void harmony_header_read(struct chat_header *h, bool parts, enum harmony_role *r
     int n = split(&h->text, words), left = 0;
     *role = role_of(h, words, n, &spoken);
     int skip = spoken ? 1 : 0;
-    if (parts && n > skip)
+    if (n > skip)
         left = read_parts(h, words + skip, n - skip);
-    if (parts && left == 0)
+    if (left == 0)
         buffer_clear(&h->text);
-    else if (spoken)
-        cut(&h->text, 0, (size_t)(words[0].at - h->text.data) + words[0].n);
+}
+
+void harmony_header_salvage(struct chat_header *h, enum harmony_role *role)
+{
+    struct word words[WORDS_MAX];
+    bool spoken;
+    take_channel(h);
+    int n = split(&h->text, words), at = 0;
+    *role = role_of(h, words, n, &spoken);
+    if (spoken)
+        at++;
+    if (at < n && begins(words[at], "to="))
+        set_recipient(h, words[at++]);
+    if (at < n && begins(words[at], harmony_controls[HARMONY_CONSTRAIN])) {
+        set(&h->content_type, words[at].at, words[at].n);
+        at++;
+    }
+    if (at > 0)
+        cut(&h->text, 0, (size_t)(words[at - 1].at - h->text.data) + words[at - 1].n);
+}
+
+bool harmony_header_is_cut(const struct chat_header *h)
+{
+    static const char *const beginnings[] = {"assistant", "to=", "json", "code"};
+    struct word words[WORDS_MAX];
+    int n = split(&h->text, words);
+    for (size_t i = 0; n == 1 && i < sizeof beginnings / sizeof *beginnings; i++)
+        if (words[0].n <= strlen(beginnings[i]) && memcmp(beginnings[i], words[0].at, words[0].n) == 0)
+            return true;
+    return n == 0;
 }

@@ -48,22 +48,17 @@ struct piece {
     bool analysis, final;
 };
 
-/* Whether the text of the ids behind `at` begins with a word. */
+/* Whether the text of the ids from `at` on begins with a word. */
 static bool says(const struct tokenizer *t, const struct chat_message *m, size_t at, const char *word)
 {
+    struct buffer text = {0};
     size_t n = strlen(word);
-    for (; at < m->n_ids && n > 0; at++) {
-        size_t length;
-        if (tokenizer_kind(t, m->ids[at]) == TOKEN_CONTROL)
-            return false;
-        const char *bytes = tokenizer_piece(t, m->ids[at], &length);
-        size_t same = length < n ? length : n;
-        if (memcmp(bytes, word, same) != 0)
-            return false;
-        word += same;
-        n -= same;
-    }
-    return n == 0;
+    for (; at < m->n_ids && text.used < n && tokenizer_kind(t, m->ids[at]) != TOKEN_CONTROL && !text.failed; at++)
+        if (tokenizer_decode(t, &m->ids[at], 1, false, &text, NULL))
+            break;
+    bool same = text.used >= n && memcmp(text.data, word, n) == 0;
+    buffer_release(&text);
+    return same;
 }
 
 static bool next_piece(
@@ -168,14 +163,18 @@ static int call(struct chat_writer *w, const json_t *function)
 
 static int assistant(struct chat_writer *w, const struct chat_message *m, bool drop_analysis)
 {
-    struct harmony_message said = {.role = "assistant", .name = m->name, .recipient = m->recipient,
-        .channel = channel_of(m), .content_type = m->content_type, .content = m->content,
+    struct harmony_message said = {.role = "assistant",
+        .name = m->name,
+        .recipient = m->recipient,
+        .channel = channel_of(m),
+        .content_type = m->content_type,
+        .content = m->content,
         .call = m->recipient && *m->recipient};
     bool hidden = drop_analysis && strcmp(said.channel, "analysis") == 0;
     int rc = 0;
     if (m->reasoning && *m->reasoning && !drop_analysis)
-        harmony_message(w,
-            &(struct harmony_message){.role = "assistant", .channel = "analysis", .content = m->reasoning});
+        harmony_message(
+            w, &(struct harmony_message){.role = "assistant", .channel = "analysis", .content = m->reasoning});
     if (m->content && !hidden && (*m->content || chat_call_count(m) == 0))
         harmony_message(w, &said);
     for (size_t i = 0; i < chat_call_count(m) && rc == 0; i++)
@@ -210,10 +209,11 @@ static int tool(struct chat_writer *w, const struct chat_request *r, size_t i)
     buffer_printf(&role, "%s%s", whole ? "" : "functions.", name);
     int rc = buffer_check(&role, "the name of a tool", w->err);
     if (rc == 0)
-        harmony_message(w,
-            &(struct harmony_message){.role = role.data, .recipient = m->recipient ? m->recipient : "assistant",
-                .channel = m->channel ? m->channel : "commentary", .content_type = m->content_type,
-                .content = m->content});
+        harmony_message(w, &(struct harmony_message){.role = role.data,
+                               .recipient = m->recipient ? m->recipient : "assistant",
+                               .channel = m->channel ? m->channel : "commentary",
+                               .content_type = m->content_type,
+                               .content = m->content});
     buffer_release(&role);
     return rc;
 }
@@ -232,8 +232,12 @@ static bool is_final(const struct chat_writer *w, const struct chat_message *m)
 static int one(struct chat_writer *w, const struct chat_request *r, size_t i, bool drop_analysis)
 {
     const struct chat_message *m = &r->messages[i];
-    struct harmony_message said = {.role = m->role, .name = m->name, .recipient = m->recipient, .channel = m->channel,
-        .content_type = m->content_type, .content = m->content};
+    struct harmony_message said = {.role = m->role,
+        .name = m->name,
+        .recipient = m->recipient,
+        .channel = m->channel,
+        .content_type = m->content_type,
+        .content = m->content};
     bool developer = chat_is(m, "system") || chat_is(m, "developer");
     if (chat_is(m, "assistant") && m->ids) {
         replay(w, m, drop_analysis);

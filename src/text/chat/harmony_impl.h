@@ -47,6 +47,7 @@ int harmony_history(struct chat_writer *w, const struct chat_request *r, size_t 
 /* ---- replies ---- */
 
 extern const struct chat_reader harmony_reader;
+bool harmony_in_content(const struct chat_parser *p); /* else in a header or before one */
 
 void harmony_header_clear(struct chat_header *h, bool implied);
 bool harmony_header_is_empty(const struct chat_header *h);
@@ -55,7 +56,11 @@ bool harmony_header_channel(struct chat_header *h);
 
 enum harmony_role { HARMONY_ASSISTANT, HARMONY_FOREIGN, HARMONY_UNKNOWN };
 /* The header is complete: sets channel, recipient, content_type and the role. What is left of the text then are words
- * without a meaning; with `parts` false, all but role and channel. */
-void harmony_header_read(struct chat_header *h, bool parts, enum harmony_role *role);
+ * without a meaning. */
+void harmony_header_read(struct chat_header *h, enum harmony_role *role);
+/* The header goes on without a message: the same for what is sure to belong to it; the text left is content. */
+void harmony_header_salvage(struct chat_header *h, enum harmony_role *role);
+/* What salvage left is nothing, or perhaps the beginning of a word that headers have. */
+bool harmony_header_is_cut(const struct chat_header *h);
 
 #endif

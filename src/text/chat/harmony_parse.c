@@ -75,15 +75,13 @@ static void direct(struct chat_parser *p, enum harmony_role role)
     p->answered |= channel == CHAT_ANSWER;
 }
 
-static void open_content(struct chat_parser *p, bool whole_header)
+static void open_content(struct chat_parser *p)
 {
     enum harmony_role role;
-    harmony_header_read(&p->header, whole_header, &role);
+    harmony_header_read(&p->header, &role);
     direct(p, role);
-    if (whole_header && p->header.text.used)
+    if (p->header.text.used)
         recover(p, CHAT_RECOVERY_WORDS);
-    else if (!whole_header)
-        pass_on(p, &p->header.text);
     p->state = IN_CONTENT;
 }
 
@@ -98,17 +96,23 @@ static void close_content(struct chat_parser *p)
     tokens_clear(&p->header.ids);
 }
 
-/* The header ends without a message: what is more than role and channel was meant as content. */
-static void close_header(struct chat_parser *p)
+/* The header ends without a message: what is more than a header was meant as content. A reply that is over may have
+ * been stopped in its header: that is no fault. */
+static void close_header(struct chat_parser *p, bool over)
 {
+    enum harmony_role role;
     detokenizer_end(&p->detokenizer, &p->header.text);
-    if (harmony_header_is_empty(&p->header)) {
+    bool empty = harmony_header_is_empty(&p->header);
+    if (!empty)
+        harmony_header_salvage(&p->header, &role);
+    if (empty || (over && harmony_header_is_cut(&p->header))) {
         p->state = BEFORE_START;
         tokens_clear(&p->header.ids);
         return;
     }
     recover(p, CHAT_RECOVERY_NO_MESSAGE);
-    open_content(p, false);
+    direct(p, role);
+    pass_on(p, &p->header.text);
     close_content(p);
 }
 
@@ -129,7 +133,7 @@ static int push_header(struct chat_parser *p, int control, int32_t id, struct er
     switch (control) {
     case HARMONY_START:
         recover(p, CHAT_RECOVERY_TOKEN);
-        close_header(p);
+        close_header(p, false);
         open_header(p, false);
         tokens_clear(&h->ids);
         tokens_add(&h->ids, id);
@@ -142,20 +146,27 @@ static int push_header(struct chat_parser *p, int control, int32_t id, struct er
         buffer_add_byte(&h->text, ' ');
         buffer_add_text(&h->text, harmony_controls[HARMONY_CONSTRAIN]);
         return 0;
-    case HARMONY_MESSAGE: open_content(p, true); return 0;
+    case HARMONY_MESSAGE:
+        open_content(p);
+        return 0;
     case HARMONY_END:
     case HARMONY_RETURN:
     case HARMONY_CALL:
         if (harmony_header_is_empty(h))
             recover(p, CHAT_RECOVERY_TOKEN);
-        close_header(p);
+        close_header(p, false);
         return 0;
-    default: break;
+    default:
+        break;
     }
     int rc = detokenizer_push(&p->detokenizer, id, &h->text, err);
     if (rc == 0 && h->text.used > HEADER_BYTES_MAX) {
+        enum harmony_role role;
         recover(p, CHAT_RECOVERY_LONG_HEADER);
-        open_content(p, false);
+        harmony_header_salvage(h, &role);
+        direct(p, role);
+        pass_on(p, &h->text);
+        p->state = IN_CONTENT;
     }
     return rc;
 }
@@ -184,7 +195,8 @@ static int push_content(struct chat_parser *p, int control, int32_t id, struct e
         recover(p, CHAT_RECOVERY_TOKEN);
         p->counts.marks++;
         return 0;
-    default: break;
+    default:
+        break;
     }
     p->counts.tokens[p->channel]++;
     int rc = detokenizer_push(&p->detokenizer, id, &p->text, err);
@@ -244,8 +256,13 @@ static int end(struct chat_parser *p, struct error *err)
     if (p->state == IN_CONTENT)
         close_content(p);
     else if (p->state == IN_HEADER)
-        close_header(p);
+        close_header(p, true);
     return buffer_check(&p->text, "a reply", err);
+}
+
+bool harmony_in_content(const struct chat_parser *p)
+{
+    return p->state == IN_CONTENT;
 }
 
 const struct chat_reader harmony_reader = {begin, push, end};

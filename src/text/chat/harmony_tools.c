@@ -17,8 +17,8 @@ struct ts {
 static bool may_go_on(struct ts *t)
 {
     if (t->rc == 0 && t->out->used - t->from > HARMONY_TOOLS_BYTES_MAX)
-        t->rc = error_set(t->err, ERROR_LIMIT, "the tools' schemas become more than %d bytes of text",
-            HARMONY_TOOLS_BYTES_MAX);
+        t->rc = error_set(
+            t->err, ERROR_LIMIT, "the tools' schemas become more than %d bytes of text", HARMONY_TOOLS_BYTES_MAX);
     return t->rc == 0;
 }
 
