@@ -12,7 +12,17 @@
 
 struct merge_slot {
     uint32_t left, right; /* ids */
-    int32_t rank;         /* NO_RANK: free */
+    uint32_t behind;      /* rank + 1; 0: free */
+};
+
+/* Merges are looked up in batches: each look-up waits for memory, together they wait once. */
+#define BATCH 64
+
+struct waiting_merge {
+    size_t at;                /* in waiting_text: left, right */
+    size_t left_n, right_n;
+    uint32_t left_hash, right_hash;
+    int32_t left, right, joined;
 };
 
 struct bpe {
@@ -22,6 +32,9 @@ struct bpe {
     int32_t *byte_pairs; /* (65536) rank of each pair of bytes: what every piece begins with; NULL for characters */
     int32_t *merged; /* (merges) id of the pair of that rank */
     size_t merges, capacity;
+    struct waiting_merge waiting[BATCH];
+    size_t waiting_count;
+    struct buffer waiting_text;
     char *prefix, *suffix;
     size_t prefix_n, suffix_n;
     /* Is merging a piece's own bytes giving that piece? Found out at first need: 0 unknown, else enum whole. Writing it
@@ -39,12 +52,17 @@ struct symbol {
 
 /* -- ranks -- */
 
-static struct merge_slot *slot_of(const struct bpe *b, uint32_t left, uint32_t right)
+static size_t first_slot(const struct bpe *b, uint32_t left, uint32_t right)
 {
     uint64_t key = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15u;
-    for (size_t at = (size_t)(key ^ key >> 29) & b->mask;; at = (at + 1) & b->mask) {
+    return (size_t)(key ^ key >> 29) & b->mask;
+}
+
+static struct merge_slot *slot_of(const struct bpe *b, uint32_t left, uint32_t right)
+{
+    for (size_t at = first_slot(b, left, right);; at = (at + 1) & b->mask) {
         struct merge_slot *slot = &b->slots[at];
-        if (slot->rank == NO_RANK || (slot->left == left && slot->right == right))
+        if (slot->behind == 0 || (slot->left == left && slot->right == right))
             return slot;
     }
 }
@@ -56,7 +74,7 @@ static inline int32_t rank_of(const struct tokenizer *t, const struct bpe *b, in
     if (n == 2 && b->byte_pairs)
         return b->byte_pairs[(unsigned)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[1]];
     if (!b->options.by_rank)
-        return slot_of(b, (uint32_t)left, (uint32_t)right)->rank;
+        return (int32_t)((slot_of(b, (uint32_t)left, (uint32_t)right)->behind - 1) & NO_RANK); /* a free one: NO_RANK */
     int32_t id = vocab_find(&t->vocab, bytes, n);
     return id < 0 ? NO_RANK : id;
 }
@@ -385,6 +403,7 @@ static void bpe_close(struct tokenizer *t)
         free(b->slots);
         free(b->merged);
         free(b->byte_pairs);
+        buffer_release(&b->waiting_text);
         free(b->prefix);
         free(b->suffix);
         free((void *)b->whole);
@@ -402,7 +421,7 @@ static int make_slots(struct bpe *b, size_t merges, struct error *err)
     size_t slots = 16;
     while (slots < merges * 2)
         slots *= 2;
-    struct merge_slot *bigger = malloc(slots * sizeof *bigger), *old = b->slots;
+    struct merge_slot *bigger = calloc(slots, sizeof *bigger), *old = b->slots;
     int32_t *merged = realloc(b->merged, slots / 2 * sizeof *merged);
     if (merged)
         b->merged = merged;
@@ -410,14 +429,12 @@ static int make_slots(struct bpe *b, size_t merges, struct error *err)
         free(bigger);
         return error_memory(err, slots * (sizeof *bigger + 2), "merges");
     }
-    for (size_t i = 0; i < slots; i++)
-        bigger[i].rank = NO_RANK;
     size_t old_slots = old ? b->mask + 1 : 0;
     b->slots = bigger;
     b->mask = slots - 1;
     b->capacity = slots / 2;
     for (size_t i = 0; i < old_slots; i++)
-        if (old[i].rank != NO_RANK)
+        if (old[i].behind)
             *slot_of(b, old[i].left, old[i].right) = old[i];
     free(old);
     return 0;
@@ -458,34 +475,80 @@ int bpe_new(struct tokenizer *t, const struct bpe_options *options, size_t merge
     return rc ? rc : make_slots(b, merges, err);
 }
 
+/* The id of a merge's joined bytes. Lists come in the order of ids, with one merge or several for each: the id of the
+ * merge before and the one behind it are looked at first. */
+static int32_t joined_id(const struct tokenizer *t, int32_t before, const char *joined, size_t n)
+{
+    for (int32_t id = before; id <= before + 1; id++)
+        if (vocab_finds(&t->vocab, joined, n, id))
+            return id;
+    return vocab_find(&t->vocab, joined, n);
+}
+
+/* The ids of a merge. Its text is the joined piece but for a word prefix in the middle, which this takes out. */
+static int find_merge(const struct tokenizer *t, const struct bpe *b, struct waiting_merge *m, int32_t before,
+    size_t number, struct error *err)
+{
+    char *left = b->waiting_text.data + m->at, *right = left + m->left_n;
+    m->left = vocab_find_hashed(&t->vocab, left, m->left_n, m->left_hash);
+    m->right = vocab_find_hashed(&t->vocab, right, m->right_n, m->right_hash);
+    if (m->left < 0 || m->right < 0)
+        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" is not in the vocabulary", number,
+            (int)(m->left < 0 ? m->left_n : m->right_n), m->left < 0 ? left : right);
+    size_t skip = m->right_n >= b->prefix_n && memcmp(right, b->prefix, b->prefix_n) == 0 ? b->prefix_n : 0;
+    if (skip)
+        memmove(right, right + skip, m->right_n - skip);
+    m->joined = joined_id(t, before, left, m->left_n + m->right_n - skip);
+    if (m->joined < 0)
+        return error_set(err, ERROR_FORMAT, "merge %zu: joined, \"%.*s\" is not in the vocabulary", number,
+            (int)(m->left_n + m->right_n - skip), left);
+    return 0;
+}
+
+static void put_merge(struct bpe *b, const struct waiting_merge *m)
+{
+    const char *text = b->waiting_text.data + m->at;
+    *slot_of(b, (uint32_t)m->left, (uint32_t)m->right)
+        = (struct merge_slot) { (uint32_t)m->left, (uint32_t)m->right, (uint32_t)b->merges + 1 };
+    if (b->byte_pairs && m->left_n == 1 && m->right_n == 1)
+        b->byte_pairs[(unsigned)(unsigned char)text[0] << 8 | (unsigned char)text[1]] = (int32_t)b->merges;
+    b->merged[b->merges++] = m->joined;
+}
+
+int bpe_end_merges(struct tokenizer *t, struct error *err)
+{
+    struct bpe *b = t->state;
+    int32_t before = b->merges ? b->merged[b->merges - 1] : 0;
+    int rc = buffer_check(&b->waiting_text, "merges", err);
+    if (rc == 0 && b->merges + b->waiting_count > INT32_MAX / 2)
+        rc = error_set(err, ERROR_LIMIT, "%zu merges are above the limit", b->merges + b->waiting_count);
+    if (rc == 0 && b->merges + b->waiting_count > b->capacity)
+        rc = make_slots(b, b->merges + b->waiting_count, err);
+    for (size_t i = 0; rc == 0 && i < b->waiting_count; i++) {
+        struct waiting_merge *m = &b->waiting[i];
+        rc = find_merge(t, b, m, before, b->merges + i, err);
+        before = m->joined;
+        __builtin_prefetch(&b->slots[first_slot(b, (uint32_t)m->left, (uint32_t)m->right)], 1);
+    }
+    for (size_t i = 0; rc == 0 && i < b->waiting_count; i++)
+        put_merge(b, &b->waiting[i]);
+    b->waiting_count = 0;
+    buffer_clear(&b->waiting_text);
+    return rc;
+}
+
 int bpe_add_merge(struct tokenizer *t, const char *left, size_t left_n, const char *right, size_t right_n,
     struct error *err)
 {
     struct bpe *b = t->state;
-    char joined[2 * PIECE_BYTES_MAX];
-    int32_t l = vocab_find(&t->vocab, left, left_n), r = vocab_find(&t->vocab, right, right_n);
-    if (l < 0 || r < 0)
-        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" is not in the vocabulary", b->merges,
-            (int)(l < 0 ? left_n : right_n), l < 0 ? left : right);
-    size_t skip = right_n >= b->prefix_n && memcmp(right, b->prefix, b->prefix_n) == 0 ? b->prefix_n : 0;
-    memcpy(joined, left, left_n);
-    memcpy(joined + left_n, right + skip, right_n - skip);
-    int32_t id = vocab_find(&t->vocab, joined, left_n + right_n - skip);
-    if (id < 0)
-        return error_set(err, ERROR_FORMAT, "merge %zu: \"%.*s\" + \"%.*s\" joined is not in the vocabulary", b->merges,
-            (int)left_n, left, (int)right_n, right);
-    if (b->merges >= INT32_MAX / 2)
-        return error_set(err, ERROR_LIMIT, "%zu merges are above the limit", b->merges);
-    if (b->merges == b->capacity) {
-        int rc = make_slots(b, b->merges + 1, err);
-        if (rc)
-            return rc;
-    }
-    *slot_of(b, (uint32_t)l, (uint32_t)r) = (struct merge_slot) { (uint32_t)l, (uint32_t)r, (int32_t)b->merges };
-    if (b->byte_pairs && left_n == 1 && right_n == 1)
-        b->byte_pairs[(unsigned)(unsigned char)left[0] << 8 | (unsigned char)right[0]] = (int32_t)b->merges;
-    b->merged[b->merges++] = id;
-    return 0;
+    struct waiting_merge *m = &b->waiting[b->waiting_count++];
+    *m = (struct waiting_merge) { .at = b->waiting_text.used, .left_n = left_n, .right_n = right_n,
+        .left_hash = map_hash(left, left_n), .right_hash = map_hash(right, right_n) };
+    buffer_add(&b->waiting_text, left, left_n);
+    buffer_add(&b->waiting_text, right, right_n);
+    vocab_prefetch(&t->vocab, m->left_hash);
+    vocab_prefetch(&t->vocab, m->right_hash);
+    return b->waiting_count < BATCH ? 0 : bpe_end_merges(t, err);
 }
 
 int bpe_add_merge_line(struct tokenizer *t, const char *line, size_t n, struct error *err)

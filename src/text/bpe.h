@@ -21,9 +21,11 @@ struct bpe_options {
 /* Give t this model. Call after vocab_index. merges: how many to expect. */
 int bpe_new(struct tokenizer *t, const struct bpe_options *options, size_t merges, struct error *err);
 
-/* The next merge of the list, by the spelling of its halves. ERROR_FORMAT where a half or the whole is no piece. */
+/* The next merge of the list, by the spelling of its halves. ERROR_FORMAT where a half or the whole is no piece; that
+ * may show some merges later, in bpe_end_merges at the latest. */
 int bpe_add_merge(struct tokenizer *t, const char *left, size_t left_n, const char *right, size_t right_n,
     struct error *err);
+int bpe_end_merges(struct tokenizer *t, struct error *err); /* after the last one, before anything is encoded */
 
 /* The printable spelling that byte-level vocabularies are stored in ("\u0120the") back to bytes, in place of at most n
  * bytes at `out`. Returns how many, or -1 where a character stands for no byte. */

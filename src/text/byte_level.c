@@ -22,6 +22,10 @@ ptrdiff_t byte_level_decode(char *out, const char *text, size_t n)
     ptrdiff_t bytes = 0;
     for (size_t i = 0; i < n; i++) {
         int32_t point = u[i];
+        if (point > 32 && point < 127) {
+            out[bytes++] = (char)point;
+            continue;
+        }
         if (point >= 0x80) {
             if (u[i] < 0xc2 || u[i] > 0xc5 || i + 1 == n || (u[i + 1] & 0xc0) != 0x80)
                 return -1;

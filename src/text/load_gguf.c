@@ -111,7 +111,7 @@ static int add_merges(struct tokenizer *t, const struct gguf *g, bool whole_firs
     gguf_strings_begin(&it, merges);
     while (rc == 0 && gguf_strings_next(&it, &text, &n))
         rc = bpe_add_merge_line(t, text, n, err);
-    return rc;
+    return rc ? rc : bpe_end_merges(t, err);
 }
 
 static int read_roles(struct tokenizer *t, const struct gguf *g, bool adds_bos, struct error *err)

@@ -78,7 +78,7 @@ static int load_bpe(struct tokenizer *t, const json_t *model, bool byte_level, s
         rc = bpe_new(t, &options, json_array_size(merges), err);
     for (size_t i = 0; rc == 0 && i < json_array_size(merges); i++)
         rc = add_merge(t, json_array_get(merges, i), byte_level, err);
-    return rc;
+    return rc ? rc : bpe_end_merges(t, err);
 }
 
 static int load_model(struct tokenizer *t, const json_t *model, bool byte_level, struct error *err)

@@ -72,5 +72,5 @@ int load_vocab(struct tokenizer *t, const json_t *vocab, const char *merges, siz
             rc = bpe_add_merge_line(t, merges + at, bare, err);
         at += n + 1;
     }
-    return rc;
+    return rc ? rc : bpe_end_merges(t, err);
 }

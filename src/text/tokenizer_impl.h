@@ -35,6 +35,7 @@ struct vocab {
     float *score;         /* (capacity) SentencePiece's; NULL where no piece has one */
     int32_t size, capacity;
     size_t longest;       /* bytes of the longest indexed piece */
+    int32_t plain;        /* pieces of ids below are all in the look-up, each once */
     uint64_t *slots;      /* hash << 32 | id + 1; 0: free */
     size_t mask;          /* slots - 1 */
     uint64_t *filter; /* (mask + 1) / 16: a bit for each hash that occurs; most questions end here, in little memory */
@@ -52,6 +53,11 @@ int vocab_put_score(struct vocab *v, int32_t id, float score, struct error *err)
  * TOKEN_USER and TOKEN_UNUSED, the lowest id where a piece occurs twice. Sets longest and byte_id. */
 int vocab_index(struct vocab *v, struct error *err);
 int32_t vocab_find(const struct vocab *v, const char *piece, size_t n); /* -1: none, or before vocab_index */
+/* Is id >= 0 what vocab_find would answer? Cheap, but may say no where it is. */
+bool vocab_finds(const struct vocab *v, const char *piece, size_t n, int32_t id);
+/* vocab_find in two steps, for many pieces at a time: hash (map_hash) and prefetch all, then find each. */
+void vocab_prefetch(const struct vocab *v, uint32_t hash);
+int32_t vocab_find_hashed(const struct vocab *v, const char *piece, size_t n, uint32_t hash);
 /* By spelling among all kinds, by looking at each: for a few questions, not for text. -1: none. */
 int32_t vocab_search(const struct vocab *v, const char *piece, size_t n);
 const char *vocab_piece(const struct vocab *v, int32_t id, size_t *n);

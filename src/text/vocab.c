@@ -80,6 +80,32 @@ int vocab_put_score(struct vocab *v, int32_t id, float score, struct error *err)
     return 0;
 }
 
+static uint64_t load_8(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static uint32_t load_4(const char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
+/* Pieces are short: two loads that may overlap, without a call. n > 0. */
+static inline bool same_bytes(const char *a, const char *b, size_t n)
+{
+    if (n > 16)
+        return memcmp(a, b, n) == 0;
+    if (n >= 8)
+        return load_8(a) == load_8(b) && load_8(a + n - 8) == load_8(b + n - 8);
+    if (n >= 4)
+        return load_4(a) == load_4(b) && load_4(a + n - 4) == load_4(b + n - 4);
+    return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
+}
+
 /* The slot of a piece: its own, or the free one where it would go. */
 static uint64_t *slot_of(const struct vocab *v, const char *piece, size_t n, uint32_t hash)
 {
@@ -89,7 +115,7 @@ static uint64_t *slot_of(const struct vocab *v, const char *piece, size_t n, uin
             return &v->slots[at];
         if (slot >> 32 == hash) {
             uint32_t id = (uint32_t)slot - 1;
-            if (v->length[id] == n && memcmp(v->bytes.data + v->start[id], piece, n) == 0)
+            if (v->length[id] == n && same_bytes(v->bytes.data + v->start[id], piece, n))
                 return &v->slots[at];
         }
     }
@@ -139,15 +165,20 @@ int vocab_index(struct vocab *v, struct error *err)
     v->mask = slots - 1;
     v->filter_shift = 30 - (unsigned)__builtin_ctzll(slots); /* 4 bits for each slot, told by the hash's upper bits */
     v->longest = 0;
+    v->plain = v->size;
     for (int32_t id = 0; id < v->size; id++) {
         size_t n = v->length[id];
-        if (n == 0 || (v->kind[id] != TOKEN_NORMAL && v->kind[id] != TOKEN_USER && v->kind[id] != TOKEN_UNUSED))
+        if (n == 0 || (v->kind[id] != TOKEN_NORMAL && v->kind[id] != TOKEN_USER && v->kind[id] != TOKEN_UNUSED)) {
+            v->plain = id < v->plain ? id : v->plain;
             continue;
+        }
         const char *piece = v->bytes.data + v->start[id];
         uint32_t hash = map_hash(piece, n);
         uint64_t *slot = slot_of(v, piece, n, hash);
         if (*slot == 0)
             *slot = (uint64_t)hash << 32 | (uint32_t)(id + 1);
+        else
+            v->plain = id < v->plain ? id : v->plain;
         v->filter[hash >> v->filter_shift >> 6] |= (uint64_t)1 << (hash >> v->filter_shift & 63);
         if (n > v->longest)
             v->longest = n;
@@ -156,14 +187,29 @@ int vocab_index(struct vocab *v, struct error *err)
     return 0;
 }
 
-int32_t vocab_find(const struct vocab *v, const char *piece, size_t n)
+int32_t vocab_find_hashed(const struct vocab *v, const char *piece, size_t n, uint32_t hash)
 {
     if (n == 0 || n > v->longest || !v->filter)
         return -1;
-    uint32_t hash = map_hash(piece, n);
     if (!(v->filter[hash >> v->filter_shift >> 6] >> (hash >> v->filter_shift & 63) & 1))
         return -1;
     return (int32_t)(uint32_t)*slot_of(v, piece, n, hash) - 1;
+}
+
+int32_t vocab_find(const struct vocab *v, const char *piece, size_t n)
+{
+    return n == 0 || n > v->longest ? -1 : vocab_find_hashed(v, piece, n, map_hash(piece, n));
+}
+
+void vocab_prefetch(const struct vocab *v, uint32_t hash)
+{
+    if (v->slots)
+        __builtin_prefetch(&v->slots[hash & v->mask]);
+}
+
+bool vocab_finds(const struct vocab *v, const char *piece, size_t n, int32_t id)
+{
+    return id < v->plain && v->length[id] == n && same_bytes(v->bytes.data + v->start[id], piece, n);
 }
 
 int32_t vocab_search(const struct vocab *v, const char *piece, size_t n)
