@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/tokenizer.h"
 
+#include "text/chat/chat.h"
 #include "text/regex.h"
 #include "text/tokenizer_impl.h"
 
@@ -46,13 +47,78 @@ static int check_ids(const struct tokenizer *t, const int32_t *ids, size_t n, st
     return 0;
 }
 
+static int make_special(struct tokenizer *t, int32_t id, const char *text, size_t n, struct error *err)
+{
+    const struct added_token *known = added_find(&t->added, text, n);
+    struct added_token token = {.id = id, .text = (char *)(uintptr_t)text, .n = n};
+    if (known)
+        token = *known;
+    token.special = true;
+    return known && known->special ? 0 : added_put(&t->added, &token, err);
+}
+
+/* Is it spelled like a mark: <...> or [...]? Words and line ends may serve as EOS, but must remain text. */
+static bool is_mark(const char *piece, size_t n)
+{
+    return n > 2 && ((piece[0] == '<' && piece[n - 1] == '>') || (piece[0] == '[' && piece[n - 1] == ']'));
+}
+
+/* Files give the marks of chat formats any kind (Gemma's turns are user-defined pieces, ChatML's often normal ones).
+ * Marks, and what begins and ends a text or turn, are special whatever the file says: no user's words may become them.
+ */
+static int protect_marks(struct tokenizer *t, struct error *err)
+{
+    static const enum token_role roles[] = {TOKEN_BOS, TOKEN_EOS, TOKEN_EOT};
+    const char *name;
+    int rc = 0;
+    for (int i = 0; rc == 0 && (name = chat_mark(i)); i++) {
+        size_t n = strlen(name);
+        int32_t id = vocab_find(&t->vocab, name, n);
+        if (id >= 0 || added_find(&t->added, name, n))
+            rc = make_special(t, id, name, n, err);
+    }
+    for (size_t i = 0; rc == 0 && i < sizeof roles / sizeof roles[0]; i++) {
+        size_t n;
+        int32_t id = t->role[roles[i]];
+        char piece[PIECE_BYTES_MAX]; /* a copy: the vocabulary's may move */
+        const char *spelled = tokenizer_piece(t, id, &n);
+        memcpy(piece, spelled, n);
+        if (is_mark(piece, n) && tokenizer_kind(t, id) != TOKEN_UNKNOWN)
+            rc = make_special(t, id, piece, n, err);
+    }
+    return rc;
+}
+
+/* Special tokens leave the index that encoding looks pieces up in, with all that are spelled like them. */
+static int hide_special(struct tokenizer *t, struct error *err)
+{
+    bool hidden = false;
+    for (size_t i = 0; i < t->added.count; i++) {
+        const struct added_token *token = &t->added.tokens[i];
+        if (!token->special || vocab_find(&t->vocab, token->text, token->n) < 0)
+            continue;
+        hidden = true;
+        for (int32_t id = 0; id < t->vocab.size; id++) {
+            size_t n;
+            const char *piece = vocab_piece(&t->vocab, id, &n);
+            if (n == token->n && memcmp(piece, token->text, n) == 0 && t->vocab.kind[id] != TOKEN_UNKNOWN)
+                t->vocab.kind[id] = TOKEN_CONTROL;
+        }
+    }
+    return hidden ? vocab_index(&t->vocab, err) : 0;
+}
+
 int tokenizer_finish(struct tokenizer *t, struct error *err)
 {
     if (!t->model)
         return error_set(err, ERROR_FORMAT, "the tokenizer has no vocabulary");
     int rc = t->vocab.slots ? 0 : vocab_index(&t->vocab, err);
     if (rc == 0)
+        rc = protect_marks(t, err);
+    if (rc == 0)
         rc = added_finish(t, err);
+    if (rc == 0)
+        rc = hide_special(t, err);
     if (rc == 0)
         rc = check_ids(t, t->role, TOKEN_ROLE_COUNT, err);
     if (rc == 0)

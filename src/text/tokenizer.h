@@ -61,7 +61,9 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t n);
 const char *tokenizer_piece(const struct tokenizer *t, int32_t id, size_t *n);
 
 enum token_kind { TOKEN_NORMAL, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
-enum token_kind tokenizer_kind(const struct tokenizer *t, int32_t id); /* TOKEN_CONTROL: special */
+/* TOKEN_CONTROL: special. So are, whatever kind the file gives them, the marks of chat formats (chat_mark) and BOS, EOS
+ * and EOT where they are spelled like marks, <...> or [...]. */
+enum token_kind tokenizer_kind(const struct tokenizer *t, int32_t id);
 
 enum token_role { TOKEN_BOS, TOKEN_EOS, TOKEN_UNK, TOKEN_PAD, TOKEN_EOT, TOKEN_ROLE_COUNT };
 int32_t tokenizer_special(const struct tokenizer *t, enum token_role role); /* -1: the model has none */

@@ -17,6 +17,25 @@ const struct chat_format *chat_format_find(const char *name)
     return NULL;
 }
 
+static const char *name_at(const char *const *names, int *i)
+{
+    for (int k = 0; names && names[k]; k++)
+        if ((*i)-- == 0)
+            return names[k];
+    return NULL;
+}
+
+const char *chat_mark(int i)
+{
+    const char *name = NULL;
+    for (int f = 0; chat_formats[f] && !name; f++) {
+        name = name_at(chat_formats[f]->controls, &i);
+        if (!name)
+            name = name_at(chat_formats[f]->stops, &i);
+    }
+    return name;
+}
+
 void chat_format_names(struct buffer *out)
 {
     for (int i = 0; chat_formats[i]; i++)

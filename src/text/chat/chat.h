@@ -93,6 +93,8 @@ struct chat_format {
     const char *summary; /* one line for people */
     /* Write the whole request; refuses (ERROR_USAGE) what the format cannot say. */
     int (*render)(struct chat_writer *w, const struct chat_request *r, struct error *err);
+    const char *const *controls; /* names of the control tokens it writes, NULL behind the last; NULL: none. Whatever
+                                    kind a file gives them, tokenizers take them as special: see chat_mark */
     const char *const *stops;  /* names of tokens that end the assistant's turn, NULL behind the last */
     const char *const *marks;  /* substrings that its templates all have, NULL behind the last; NULL: never detected */
     const char *const *unlike; /* substrings that none of its templates has, or NULL */
@@ -104,6 +106,9 @@ struct chat_format {
 };
 
 extern const struct chat_format *const chat_formats[]; /* NULL behind the last */
+
+/* The i-th of all names of control and stop tokens of all formats (some come twice), or NULL behind the last. */
+const char *chat_mark(int i);
 
 /* The format of that name, or NULL. */
 const struct chat_format *chat_format_find(const char *name);

@@ -272,6 +272,7 @@ static int render_qwen3(struct chat_writer *w, const struct chat_request *r, str
         __VA_ARGS__, NULL                                                                                              \
     }
 
+static const char *const controls[] = {"<|im_start|>", "<|im_end|>", NULL};
 static const char *const stops[] = {"<|im_end|>", "<|endoftext|>", NULL};
 static const struct chat_span call_span[] = {{"<tool_call>", "</tool_call>", CHAT_TOOL_CALL}, {0}};
 static const struct chat_span qwen3_spans[] = {
@@ -280,6 +281,7 @@ static const struct chat_span qwen3_spans[] = {
 const struct chat_format chat_chatml = {.name = "chatml",
     .summary = "ChatML, no default system message",
     .render = render_chatml,
+    .controls = controls,
     .stops = stops,
     .marks = LIST("<|im_start|>", "<|im_end|>"),
     .unlike = LIST("You are", "tools", "think", "<|im_sep|>", "bos_token"),
@@ -288,6 +290,7 @@ const struct chat_format chat_chatml = {.name = "chatml",
 const struct chat_format chat_qwen2 = {.name = "qwen2",
     .summary = "Qwen1.5 and Qwen2: ChatML with a default system message",
     .render = render_qwen2,
+    .controls = controls,
     .stops = stops,
     .marks = LIST("<|im_start|>", "You are a helpful assistant."),
     .unlike = LIST("tools", "think", "Alibaba", "<|im_sep|>", "bos_token")};
@@ -295,6 +298,7 @@ const struct chat_format chat_qwen2 = {.name = "qwen2",
 const struct chat_format chat_smollm2 = {.name = "smollm2",
     .summary = "SmolLM2: ChatML with its own system message",
     .render = render_smollm2,
+    .controls = controls,
     .stops = stops,
     .marks = LIST("<|im_start|>", "named SmolLM, trained by Hugging Face"),
     .unlike = LIST("tools", "think")};
@@ -302,6 +306,7 @@ const struct chat_format chat_smollm2 = {.name = "smollm2",
 const struct chat_format chat_qwen2_5 = {.name = "qwen2.5",
     .summary = "Qwen2.5: ChatML with tools",
     .render = render_qwen2_5,
+    .controls = controls,
     .stops = stops,
     .marks = LIST("<|im_start|>", "You are Qwen, created by Alibaba Cloud.", "<tool_response>"),
     .unlike = LIST("think"),
@@ -310,6 +315,7 @@ const struct chat_format chat_qwen2_5 = {.name = "qwen2.5",
 const struct chat_format chat_qwen3 = {.name = "qwen3",
     .summary = "Qwen3: ChatML with tools and thinking",
     .render = render_qwen3,
+    .controls = controls,
     .stops = stops,
     .marks = LIST(
         "<|im_start|>", "enable_thinking", "reasoning_content", "'<tool_call>\\n{\"name\": \"'", "<tool_response>"),

@@ -39,6 +39,7 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
 const struct chat_format chat_gemma = {.name = "gemma",
     .summary = "Gemma 1, 2 and 3",
     .render = render,
+    .controls = (const char *const[]){"<start_of_turn>", "<end_of_turn>", NULL},
     .stops = (const char *const[]){"<end_of_turn>", NULL},
     .marks = (const char *const[]){"<start_of_turn>", "<end_of_turn>", "model", NULL},
     .unlike = (const char *const[]){"tools", "think", NULL},

@@ -6,13 +6,14 @@
 #define IDENTITY "You are ChatGPT, a large language model trained by OpenAI."
 #define CUTOFF "2024-06"
 
-const char *const harmony_controls[HARMONY_CONTROLS] = {[HARMONY_START] = "<|start|>",
+const char *const harmony_controls[HARMONY_CONTROLS + 1] = {[HARMONY_START] = "<|start|>",
     [HARMONY_CHANNEL] = "<|channel|>",
     [HARMONY_CONSTRAIN] = "<|constrain|>",
     [HARMONY_MESSAGE] = "<|message|>",
     [HARMONY_END] = "<|end|>",
     [HARMONY_RETURN] = "<|return|>",
-    [HARMONY_CALL] = "<|call|>"};
+    [HARMONY_CALL] = "<|call|>",
+    [HARMONY_CONTROLS] = NULL};
 
 void harmony_find_controls(const struct tokenizer *t, int32_t controls[HARMONY_CONTROLS])
 {
@@ -182,6 +183,7 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
 const struct chat_format chat_harmony = {.name = "harmony",
     .summary = "gpt-oss: channels, reasoning effort, tools",
     .render = render,
+    .controls = harmony_controls,
     .stops = (const char *const[]){"<|return|>", "<|call|>", "<|endoftext|>", NULL},
     .marks = (const char *const[]){"<|start|>", "<|channel|>", "<|message|>", "analysis", NULL},
     .vocabulary = (const char *const[]){"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|return|>", NULL},

@@ -22,7 +22,7 @@ enum harmony_control {
     HARMONY_CALL,
     HARMONY_CONTROLS
 };
-extern const char *const harmony_controls[HARMONY_CONTROLS]; /* "<|start|>", ... */
+extern const char *const harmony_controls[HARMONY_CONTROLS + 1]; /* "<|start|>", ..., NULL */
 void harmony_find_controls(const struct tokenizer *t, int32_t controls[HARMONY_CONTROLS]);
 /* Which of them an id is, or -1. */
 int harmony_control_of(const int32_t controls[HARMONY_CONTROLS], int32_t id);

@@ -109,11 +109,13 @@ static int render_3_1(struct chat_writer *w, const struct chat_request *r, struc
     return rc;
 }
 
+static const char *const controls[] = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", NULL};
 static const char *const stops[] = {"<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", NULL};
 
 const struct chat_format chat_llama3 = {.name = "llama3",
     .summary = "Llama 3",
     .render = render,
+    .controls = controls,
     .stops = stops,
     .marks = (const char *const[]){"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", NULL},
     .unlike = (const char *const[]){"Cutting Knowledge", "tools", "think", "Environment", NULL},
@@ -122,6 +124,7 @@ const struct chat_format chat_llama3 = {.name = "llama3",
 const struct chat_format chat_llama3_1 = {.name = "llama3.1",
     .summary = "Llama 3.1, 3.2 and 3.3: dates and tools",
     .render = render_3_1,
+    .controls = controls,
     .stops = stops,
     .marks = (const char *const[]){"<|start_header_id|>", "Cutting Knowledge Date", "date_string", NULL},
     .vocabulary = (const char *const[]){"<|start_header_id|>", "<|eom_id|>", "<|python_tag|>", NULL}};

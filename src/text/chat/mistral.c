@@ -267,6 +267,8 @@ static int render_v7_tekken(struct chat_writer *w, const struct chat_request *r,
         __VA_ARGS__, NULL                                                                                              \
     }
 
+static const char *const controls[] = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]",
+    "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CONTENT]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", NULL};
 static const struct chat_span call_span[] = {{"[TOOL_CALLS]", NULL, CHAT_TOOL_CALL}, {0}};
 
 const struct chat_format chat_mistral_v1 = {.name = "mistral-v1",
@@ -290,6 +292,7 @@ const struct chat_format chat_mistral_v0_1 = {.name = "mistral-v0.1",
 const struct chat_format chat_mistral_v3 = {.name = "mistral-v3",
     .summary = "Mistral 7B Instruct 0.3, Mixtral 8x22B",
     .render = render_v3,
+    .controls = controls,
     .marks = LIST("[INST] ", "[/INST]", "[AVAILABLE_TOOLS] "),
     .unlike = LIST(" [/INST]", "[SYSTEM_PROMPT]"),
     .spans = call_span};
@@ -297,6 +300,7 @@ const struct chat_format chat_mistral_v3 = {.name = "mistral-v3",
 const struct chat_format chat_mistral_tekken = {.name = "mistral-tekken",
     .summary = "Mistral Nemo (v3 tekken)",
     .render = render_tekken,
+    .controls = controls,
     .marks = LIST("[INST]", "[/INST]", "[AVAILABLE_TOOLS]"),
     .unlike = LIST("[INST] ", "[SYSTEM_PROMPT]", "[THINK]"),
     .spans = call_span};
@@ -304,6 +308,7 @@ const struct chat_format chat_mistral_tekken = {.name = "mistral-tekken",
 const struct chat_format chat_mistral_v7 = {.name = "mistral-v7",
     .summary = "Mistral Large 2411 (v7)",
     .render = render_v7,
+    .controls = controls,
     .marks = LIST("[INST] ", "[/INST]", "[SYSTEM_PROMPT] "),
     .unlike = LIST(" [/INST]", "[THINK]", "today"),
     .spans = call_span};
@@ -311,6 +316,7 @@ const struct chat_format chat_mistral_v7 = {.name = "mistral-v7",
 const struct chat_format chat_mistral_v7_tekken = {.name = "mistral-v7-tekken",
     .summary = "Mistral Small 3 (v7 tekken)",
     .render = render_v7_tekken,
+    .controls = controls,
     .marks = LIST("[INST]", "[/INST]", "[SYSTEM_PROMPT]"),
     .unlike = LIST("[INST] ", "[THINK]", "[ARGS]", "today"),
     .spans = call_span};

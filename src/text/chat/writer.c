@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +78,17 @@ void chat_id(struct chat_writer *w, int32_t id)
         tokens_add(w->out, id);
 }
 
+static bool is_control(const struct chat_format *f, const char *name)
+{
+    int i = 0;
+    while (f->controls && f->controls[i] && strcmp(f->controls[i], name) != 0)
+        i++;
+    return f->controls && f->controls[i];
+}
+
 void chat_token(struct chat_writer *w, const char *name)
 {
+    assert(is_control(w->format, name)); /* else a user's words could spell it */
     int32_t id = tokenizer_find(w->tokenizer, name, strlen(name));
     if (id < 0 && w->rc == 0)
         w->rc = error_set(w->err, ERROR_USAGE, "chat format %s needs the token \"%s\", which the vocabulary lacks",
