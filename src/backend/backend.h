@@ -98,13 +98,18 @@ void kv_store(struct flow *f, const struct value *k, const struct value *v, cons
  * Positions are summed in blocks cut at absolute multiples of a fixed size: splitting a prompt changes nothing. */
 void attention(struct flow *f, struct value *out, const struct value *q, const struct attention_shape *shape);
 
-enum activation { ACT_SILU, ACT_GELU_TANH };
-/* y = act(gate) * up; up NULL: y = act(gate). */
-void act(struct flow *f, struct value *y, const struct value *gate, const struct value *up, enum activation kind);
+enum activation { ACT_SILU, ACT_GELU_TANH, ACT_SWIGLU_CLAMPED };
+struct act_shape {
+    enum activation kind;
+    float alpha, limit; /* of ACT_SWIGLU_CLAMPED (gpt-oss): kernel.h has the formula */
+};
+/* y = act(gate) * up; up NULL: y = act(gate), which ACT_SWIGLU_CLAMPED has not. */
+void act(struct flow *f, struct value *y, const struct value *gate, const struct value *up,
+    const struct act_shape *shape);
 
 struct moe_shape {
     int experts, used, ffn; /* `used` experts a token, each with an inner width of ffn */
-    enum activation activation;
+    struct act_shape activation;
     bool softmax_after; /* softmax over the chosen logits only (gpt-oss); else over all, then choose */
     bool renormalize;   /* chosen weights divided by their sum (Mixtral; Qwen3 by config) */
 };
@@ -113,7 +118,7 @@ struct moe_weights {
     const struct weight *gate, *up, *down;          /* experts[e]: (ffn, dim), (ffn, dim), (dim, ffn) */
     const struct weight *gate_bias, *up_bias, *down_bias; /* tensor (experts, ffn | dim), may be absent */
 };
-/* y = sum over a token's chosen experts of weight * down(act(gate x) * up x). Highest logits first, lower index on
+/* y = sum over a token's chosen experts of weight * down(act(gate x) * up x), each with its bias. Highest logits first, lower index on
  * ties; experts are summed in rising index. Tokens are grouped by expert: each expert's rows are read once a pass. */
 void moe(struct flow *f, struct value *y, const struct value *x, const struct moe_weights *w,
     const struct moe_shape *shape);

@@ -34,6 +34,9 @@ typedef void silu_mul_fn(float *y, const float *gate, const float *up, int n);
 /* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))),
  * computed as g / (1 + exp(-2 sqrt(2/pi)(...))), which loses nothing where tanh is near -1. y may be gate. */
 typedef void gelu_mul_fn(float *y, const float *gate, const float *up, int n);
+/* y = g / (1 + exp(-alpha g)) * (u + 1) with g = min(gate, limit) and u = up within -limit .. limit; NaN stays. y may be
+ * gate. (gpt-oss) */
+typedef void swiglu_clamped_fn(float *y, const float *gate, const float *up, int n, float alpha, float limit);
 /* In place: x = cap * tanh(x / cap). */
 typedef void softcap_fn(float *x, int n, float cap);
 /* y += x */
@@ -44,8 +47,8 @@ typedef void decode_fn(const struct format *format, float *y, const void *x, int
 typedef void encode_fn(const struct format *format, void *y, const float *x, int64_t n);
 
 #define KERNELS(X) \
-    X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(rope) X(silu_mul) X(gelu_mul) X(softcap) X(add) \
-    X(decode) X(encode)
+    X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(rope) X(silu_mul) X(gelu_mul) X(swiglu_clamped) \
+    X(softcap) X(add) X(decode) X(encode)
 
 #define X(op) \
     struct op##_version { \

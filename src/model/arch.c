@@ -71,6 +71,8 @@ int arch_find(const struct arch **out, const json_t *config, struct error *err)
 {
     const char *model_type = json_text(config, "model_type", NULL);
     const char *class_name = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    if (!model_type && !class_name && json_object_get(config, "rope_ntk_alpha"))
+        model_type = "gpt_oss"; /* only OpenAI's own config.json has this key, and it names no type */
     struct buffer known = { 0 };
     for (const struct arch *const *a = archs; *a; a++) {
         if (named(*a, model_type, class_name)) {

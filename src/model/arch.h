@@ -6,9 +6,13 @@
 #include "model/role.h"
 #include "model/spec.h"
 
+/* How a weight lies in its tensor: bits. */
 enum stored {
-    STORED_PLAIN,      /* (rows, columns), as operations use it */
-    STORED_TRANSPOSED, /* (columns, rows): GPT-2's Conv1D */
+    STORED_PLAIN = 0,       /* (rows, columns), as operations use it */
+    STORED_TRANSPOSED = 1,  /* (columns, rows): GPT-2's Conv1D */
+    STORED_INTERLEAVED = 2, /* the parts of a fused matrix take turns, one output each, instead of following each other */
+    STORED_MXFP4 = 4, /* bytes, in two tensors: this one, whose name ends in "blocks" (rows, columns / 32, 16 bytes of
+                         nibbles), and one of the same name ending in "scales" (rows, columns / 32) */
 };
 
 /* What a weight is called in files. "%d" is the layer, a second "%d" the expert; a role with one matrix per expert
@@ -18,7 +22,7 @@ enum stored {
 struct weight_name {
     int role;
     const char *name; /* NULL: end of the table */
-    enum stored stored;
+    unsigned stored;
 };
 #define END_OF_NAMES { -1, NULL, STORED_PLAIN }
 
@@ -38,7 +42,7 @@ struct arch {
     int (*read)(struct spec *s, const json_t *c, enum source_kind kind, struct error *err);
 };
 
-#define ARCHS(X) X(gpt2) X(llama) X(mistral) X(mixtral) X(qwen2) X(qwen3) X(qwen3_moe) X(gemma2) X(gemma3)
+#define ARCHS(X) X(gpt2) X(llama) X(mistral) X(mixtral) X(qwen2) X(qwen3) X(qwen3_moe) X(gemma2) X(gemma3) X(gpt_oss)
 
 #define X(name) extern const struct arch arch_##name;
 ARCHS(X)

@@ -34,7 +34,8 @@ static void attend(struct pass *p, const struct layer_weights *w, int layer)
     const struct spec_layer *l = &s->layer[layer];
     struct block_values *v = &p->values;
     struct attention_shape shape = { .layer = layer, .heads = s->heads, .kv_heads = s->kv_heads,
-        .head_dim = s->head_dim, .scale = s->attention_scale, .softcap = s->attention_softcap, .window = l->window };
+        .head_dim = s->head_dim, .scale = s->attention_scale, .softcap = s->attention_softcap, .window = l->window,
+        .sinks = &w->sinks };
     linear(&p->flow, &v->q, &v->attn_in, &w->q, &w->q_bias);
     linear(&p->flow, &v->k, &v->attn_in, &w->k, &w->k_bias);
     linear(&p->flow, &v->v, &v->attn_in, &w->v, &w->v_bias);
@@ -50,21 +51,22 @@ static void mix_experts(struct pass *p, const struct layer_weights *w)
     struct moe_shape shape = { .experts = s->experts, .used = s->experts_used, .ffn = s->expert_ffn,
         .activation = s->activation, .softmax_after = s->experts_softmax_after,
         .renormalize = s->experts_renormalize };
-    struct moe_weights weights = { .router = &w->router, .router_bias = NULL, .gate = &w->expert_gate,
-        .up = &w->expert_up, .down = &w->expert_down, .gate_bias = NULL, .up_bias = NULL, .down_bias = NULL };
+    struct moe_weights weights = { .router = &w->router, .router_bias = &w->router_bias, .gate = &w->expert_gate,
+        .up = &w->expert_up, .down = &w->expert_down, .gate_bias = &w->expert_gate_bias,
+        .up_bias = &w->expert_up_bias, .down_bias = &w->expert_down_bias };
     moe(&p->flow, &p->values.mlp_out, &p->values.mlp_in, &weights, &shape);
 }
 
 static void feed_forward(struct pass *p, const struct layer_weights *w)
 {
     struct block_values *v = &p->values;
-    enum activation kind = p->model->spec.activation;
+    const struct act_shape *shape = &p->model->spec.activation;
     linear(&p->flow, &v->up, &v->mlp_in, &w->up, &w->up_bias);
     if (weight_present(&w->gate)) {
         linear(&p->flow, &v->gate, &v->mlp_in, &w->gate, &w->gate_bias);
-        act(&p->flow, &v->act, &v->gate, &v->up, kind);
+        act(&p->flow, &v->act, &v->gate, &v->up, shape);
     } else {
-        act(&p->flow, &v->act, &v->up, NULL, kind);
+        act(&p->flow, &v->act, &v->up, NULL, shape);
     }
     linear(&p->flow, &v->mlp_out, &v->act, &w->down, &w->down_bias);
 }

@@ -3,6 +3,7 @@
  * may be left over. Weights are borrowed from the map; only what an operation cannot use as it lies there is copied. */
 #include "model/model_impl.h"
 #include "model/names.h"
+#include "tensor/block.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,18 +19,24 @@ static void describe_shape(char *out, size_t size, const int64_t *shape, int dim
         snprintf(out + used, size - used, ")");
 }
 
-static int check_tensor(const struct file_tensor *t, const int64_t *shape, int dims, struct error *err)
+static int check_shape(const struct file_tensor *t, const int64_t *shape, int dims, struct error *err)
 {
     char have[200], want[200];
     bool same = t->dims == dims;
     for (int i = 0; same && i < dims; i++)
         same = t->shape[i] == shape[i];
-    if (!same) {
-        describe_shape(have, sizeof have, t->shape, t->dims);
-        describe_shape(want, sizeof want, shape, dims);
-        return error_set(err, ERROR_FORMAT, "tensor \"%s\" has shape %s, expected %s from the config", t->name, have,
-            want);
-    }
+    if (same)
+        return 0;
+    describe_shape(have, sizeof have, t->shape, t->dims);
+    describe_shape(want, sizeof want, shape, dims);
+    return error_set(err, ERROR_FORMAT, "tensor \"%s\" has shape %s, expected %s from the config", t->name, have, want);
+}
+
+static int check_tensor(const struct file_tensor *t, const int64_t *shape, int dims, struct error *err)
+{
+    int rc = check_shape(t, shape, dims, err);
+    if (rc)
+        return rc;
     if (!t->format)
         return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" is stored as %s, which nothing here computes with",
             t->name, t->type_name);
@@ -39,57 +46,144 @@ static int check_tensor(const struct file_tensor *t, const int64_t *shape, int d
     return 0;
 }
 
-/* out (rows, cols) = columns first .. first + rows of a stored (cols, total) matrix of `unit` byte numbers. By squares
+/* out (rows, cols) = columns first, first + step, ... of a stored (cols, total) matrix of `unit` byte numbers. By squares
  * that stay in the nearest cache. */
 #define SQUARE 32
 static void transpose(unsigned char *out, const unsigned char *in, const struct tensor *t, const struct place *at)
 {
     size_t unit = (size_t)t->format->block_bytes, rows = (size_t)t->rows, cols = (size_t)t->cols;
+    size_t step = (size_t)at->step, total = (size_t)at->total;
     in += (size_t)at->first * unit;
     for (size_t r0 = 0; r0 < rows; r0 += SQUARE)
         for (size_t c0 = 0; c0 < cols; c0 += SQUARE)
             for (size_t r = r0; r < rows && r < r0 + SQUARE; r++)
                 for (size_t c = c0; c < cols && c < c0 + SQUARE; c++)
-                    memcpy(out + (r * cols + c) * unit, in + (c * (size_t)at->total + r) * unit, unit);
+                    memcpy(out + (r * cols + c) * unit, in + (c * total + r * step) * unit, unit);
 }
 
-static int bind_transposed(struct loader *in, struct tensor *out, const struct file_tensor *t, const struct place *at,
-    struct error *err)
+/* out (rows, cols) = columns first, first + step, ... of every row of a stored (rows, total). */
+static void pick(unsigned char *out, const unsigned char *in, const struct tensor *t, const struct place *at)
+{
+    size_t unit = (size_t)t->format->block_bytes;
+    for (int64_t r = 0; r < t->rows; r++)
+        for (int64_t c = 0; c < t->cols; c++, out += unit)
+            memcpy(out, in + (size_t)(r * at->total + at->first + c * at->step) * unit, unit);
+}
+
+typedef void relay_fn(unsigned char *out, const unsigned char *in, const struct tensor *t, const struct place *at);
+
+/* A copy in the model's arena. */
+static int bind_copy(struct loader *in, struct tensor *out, const struct file_tensor *t, const void *data,
+    const struct place *at, relay_fn *relay, struct error *err)
 {
     if (t->format->block != 1)
-        return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" is stored transposed in blocks (%s)", t->name,
-            t->format->name);
+        return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" is stored transposed or interleaved in blocks (%s)",
+            t->name, t->format->name);
     void *copy = arena_take(&in->model->arena, (size_t)out->rows * (size_t)out->cols, (size_t)t->format->block_bytes);
     if (copy)
-        transpose(copy, t->data, out, at);
+        relay(copy, data, out, at);
     out->data = copy;
     return 0;
 }
 
-/* One matrix or vector: the part `at` of tensor `index`, entry `in_stack` of a stack where it is one. */
-static int bind_tensor(struct loader *in, struct tensor *out, int64_t index, const struct role_shape *shape,
+/* A part of a vector, or of the rows of biases that experts have. */
+static int bind_vector(struct loader *in, struct tensor *out, int64_t index, const struct role_shape *shape,
+    const struct place *at, struct error *err)
+{
+    const struct file_tensor *t = source_tensor(in->source, (size_t)index);
+    bool rows = shape->kind == ROLE_EXPERT_BIASES;
+    int64_t want[2] = { shape->rows, at->total };
+    int rc = check_tensor(t, rows ? want : want + 1, rows ? 2 : 1, err);
+    if (rc)
+        return rc;
+    in->used[index] = true;
+    *out = (struct tensor) { .format = t->format, .rows = shape->rows, .cols = shape->cols, .data = t->data };
+    if (shape->cols == at->total)
+        return 0;
+    if (rows || at->step > 1)
+        return bind_copy(in, out, t, t->data, at, pick, err);
+    if (at->first % t->format->block != 0 || shape->cols % t->format->block != 0)
+        return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" cannot be cut at %lld: its blocks hold %d", t->name,
+            (long long)at->first, t->format->block);
+    out->data = (const unsigned char *)t->data + format_row_bytes(t->format, at->first);
+    return 0;
+}
+
+/* One matrix: the part `at` of tensor `index`, entry `in_stack` of a stack where it is one. */
+static int bind_matrix(struct loader *in, struct tensor *out, int64_t index, const struct role_shape *shape,
     const struct place *at, int stack, int in_stack, struct error *err)
 {
     const struct file_tensor *t = source_tensor(in->source, (size_t)index);
-    bool turned = at->entry->stored == STORED_TRANSPOSED;
+    bool turned = at->entry->stored & STORED_TRANSPOSED;
     int64_t want[3] = { stack, turned ? shape->cols : at->total, turned ? at->total : shape->cols };
-    int skip = stack ? 0 : 1;
-    if (role_is_vector(shape)) {
-        want[2] = at->total;
-        skip = 2;
-    }
-    int rc = check_tensor(t, want + skip, 3 - skip, err);
+    int rc = check_tensor(t, want + (stack ? 0 : 1), stack ? 3 : 2, err);
     if (rc)
         return rc;
     in->used[index] = true;
     *out = (struct tensor) { .format = t->format, .rows = shape->rows, .cols = shape->cols };
-    if (turned && !role_is_vector(shape))
-        return bind_transposed(in, out, t, at, err);
-    if (role_is_vector(shape) && (at->first % t->format->block != 0 || shape->cols % t->format->block != 0))
-        return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" cannot be cut at %lld: its blocks hold %d", t->name,
-            (long long)at->first, t->format->block);
-    int64_t skipped = role_is_vector(shape) ? at->first : (in_stack * at->total + at->first) * shape->cols;
-    out->data = (const unsigned char *)t->data + format_row_bytes(t->format, skipped);
+    const unsigned char *matrix = t->data;
+    if (matrix)
+        matrix += format_row_bytes(t->format, in_stack * at->total * shape->cols);
+    if (turned)
+        return bind_copy(in, out, t, matrix, at, transpose, err);
+    out->data = matrix + format_row_bytes(t->format, at->first * shape->cols);
+    out->skip = (int)at->step - 1;
+    return 0;
+}
+
+/* "..blocks" becomes "..scales". */
+static int64_t find_scales(const struct loader *in, char name[NAME_SIZE])
+{
+    size_t n = strlen(name);
+    memcpy(name + n - strlen("blocks"), "scales", strlen("scales"));
+    return names_find(in, name);
+}
+
+static int check_bytes(const struct file_tensor *t, const int64_t *shape, int dims, struct error *err)
+{
+    if (strcmp(t->type_name, "U8") != 0)
+        return error_set(err, ERROR_UNSUPPORTED, "tensor \"%s\" is stored as %s, expected U8", t->name, t->type_name);
+    return check_shape(t, shape, dims, err);
+}
+
+/* The scale 255 stands for NaN (OCP Microscaling Formats 1.0, section 5.4.1). */
+static int check_scales(const struct file_tensor *t, struct error *err)
+{
+    const unsigned char *nan = t->bytes ? memchr(t->data, 255, (size_t)t->bytes) : NULL;
+    if (!nan)
+        return 0;
+    return error_set(err, ERROR_FORMAT, "tensor \"%s\" has 255 (NaN) for the scale of block %lld", t->name,
+        (long long)(nan - (const unsigned char *)t->data));
+}
+
+/* MXFP4 in two tensors, one matrix of a stack, in place. */
+static int bind_mxfp4(struct loader *in, struct tensor *out, int64_t index, const struct role_shape *shape,
+    const struct place *at, int stack, int in_stack, struct error *err)
+{
+    const struct file_tensor *blocks = source_tensor(in->source, (size_t)index), *scales;
+    int64_t want[4] = { stack, at->total, shape->cols / 32, 16 };
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s", blocks->name);
+    int64_t index_scales = find_scales(in, name);
+    if (index_scales < 0)
+        return error_set(err, ERROR_FORMAT, "tensor \"%s\" is missing", name);
+    scales = source_tensor(in->source, (size_t)index_scales);
+    int rc = shape->cols % 32 == 0 ? 0 : error_set(err, ERROR_FORMAT,
+        "tensor \"%s\" has rows of %lld values, not a multiple of mxfp4's block of 32", blocks->name,
+        (long long)shape->cols);
+    if (rc == 0)
+        rc = check_bytes(blocks, want, 4, err);
+    if (rc == 0)
+        rc = check_bytes(scales, want, 3, err);
+    if (rc == 0 && !in->used[index_scales])
+        rc = check_scales(scales, err);
+    if (rc)
+        return rc;
+    in->used[index] = in->used[index_scales] = true;
+    size_t skipped = (size_t)(in_stack * at->total + at->first) * (size_t)(shape->cols / 32);
+    *out = (struct tensor) { .format = &format_mxfp4, .rows = shape->rows, .cols = shape->cols,
+        .data = (const unsigned char *)blocks->data + skipped * sizeof(struct mxfp4_split),
+        .scales = (const uint8_t *)scales->data + skipped, .skip = (int)at->step - 1 };
     return 0;
 }
 
@@ -98,6 +192,9 @@ static bool per_expert(const char *pattern)
     const char *first = strstr(pattern, "%d");
     return first && strstr(first + 2, "%d");
 }
+
+typedef int bind_fn(struct loader *in, struct tensor *out, int64_t index, const struct role_shape *shape,
+    const struct place *at, int stack, int in_stack, struct error *err);
 
 static int bind_experts(struct loader *in, struct weight *w, int layer, const struct role_shape *shape,
     struct place *at, struct error *err)
@@ -111,7 +208,8 @@ static int bind_experts(struct loader *in, struct weight *w, int layer, const st
         int64_t index = names_find(in, at->name);
         if (index < 0)
             return error_set(err, ERROR_FORMAT, "tensor \"%s\" is missing", at->name);
-        rc = bind_tensor(in, list ? &list[e] : &unused, index, shape, at, each ? 0 : experts, each ? 0 : e, err);
+        bind_fn *bind = at->entry->stored & STORED_MXFP4 ? bind_mxfp4 : bind_matrix;
+        rc = bind(in, list ? &list[e] : &unused, index, shape, at, each ? 0 : experts, each ? 0 : e, err);
     }
     w->experts = list;
     return rc;
@@ -128,7 +226,10 @@ static int bind_weight(struct loader *in, struct weight *w, int role, int layer,
         return rc;
     if (shape.kind == ROLE_EXPERTS)
         return bind_experts(in, w, layer, &shape, &at, err);
-    return bind_tensor(in, &w->tensor, names_find(in, at.name), &shape, &at, 0, 0, err);
+    int64_t index = names_find(in, at.name);
+    if (role_is_vector(&shape) || shape.kind == ROLE_EXPERT_BIASES)
+        return bind_vector(in, &w->tensor, index, &shape, &at, err);
+    return bind_matrix(in, &w->tensor, index, &shape, &at, 0, 0, err);
 }
 
 /* Runs twice, as arena.h says; what can fail fails while measuring. */

@@ -57,20 +57,23 @@ static void name_tables(const struct loader *in, const struct weight_name *table
 static int64_t outputs_of(const struct spec *s, int role, int layer)
 {
     struct role_shape shape = role_shape(s, role, layer);
-    return role_is_vector(&shape) ? shape.cols : shape.rows;
+    return role_is_vector(&shape) || shape.kind == ROLE_EXPERT_BIASES ? shape.cols : shape.rows;
 }
 
-/* Which part of a fused tensor an entry is: neighbours in the table under the same name are the other parts. */
+/* Which part of a fused tensor an entry is: neighbours in the table under the same name are the other parts. Parts that
+ * take turns are equally large. */
 static void find_part(const struct spec *s, const struct weight_name *table, int layer, struct place *at)
 {
     const struct weight_name *e = at->entry;
     while (e > table && strcmp(e[-1].name, e->name) == 0)
         e--;
-    at->first = at->total = 0;
+    bool turns = e->stored & STORED_INTERLEAVED;
+    at->first = at->total = at->step = 0;
     for (; e->name && strcmp(e->name, at->entry->name) == 0; e++) {
         if (e < at->entry)
-            at->first += outputs_of(s, e->role, layer);
+            at->first += turns ? 1 : outputs_of(s, e->role, layer);
         at->total += outputs_of(s, e->role, layer);
+        at->step += turns || at->step == 0;
     }
 }
 

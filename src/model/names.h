@@ -21,6 +21,7 @@ struct place {
     const struct weight_name *entry;
     char name[NAME_SIZE];
     int64_t first, total; /* outputs before this role's in a fused tensor, and all of them */
+    int64_t step;         /* from one of this role's outputs to the next: 1, or the number of parts that take turns */
 };
 
 /* Place of a tensor in the source's list; -1: not there. */

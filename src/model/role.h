@@ -11,6 +11,7 @@ enum role_kind {
     ROLE_BIAS,
     ROLE_MATRIX,  /* of a linear */
     ROLE_EXPERTS, /* one such matrix per expert */
+    ROLE_EXPERT_BIASES, /* a row per expert */
     ROLE_TABLE,   /* rows are picked by index */
     ROLE_OTHER
 };
@@ -48,10 +49,15 @@ enum role_kind {
     R(up_bias,         1,                   s->ffn,                  ROLE_BIAS,    !l->moe && s->ffn_bias) \
     R(down,            s->dim,              s->ffn,                  ROLE_MATRIX,  !l->moe) \
     R(down_bias,       1,                   s->dim,                  ROLE_BIAS,    !l->moe && s->ffn_bias) \
+    R(sinks,           1,                   s->heads,                ROLE_OTHER,   s->sinks) \
     R(router,          s->experts,          s->dim,                  ROLE_MATRIX,  l->moe) \
+    R(router_bias,     1,                   s->experts,              ROLE_BIAS,    l->moe && s->expert_bias) \
     R(expert_gate,     s->expert_ffn,       s->dim,                  ROLE_EXPERTS, l->moe) \
     R(expert_up,       s->expert_ffn,       s->dim,                  ROLE_EXPERTS, l->moe) \
     R(expert_down,     s->dim,              s->expert_ffn,           ROLE_EXPERTS, l->moe) \
+    R(expert_gate_bias, s->experts,         s->expert_ffn,           ROLE_EXPERT_BIASES, l->moe && s->expert_bias) \
+    R(expert_up_bias,  s->experts,          s->expert_ffn,           ROLE_EXPERT_BIASES, l->moe && s->expert_bias) \
+    R(expert_down_bias, s->experts,         s->dim,                  ROLE_EXPERT_BIASES, l->moe && s->expert_bias) \
     R(mlp_post_norm,   1,                   s->dim,                  ROLE_GAIN,    s->post_norms)
 
 enum role {

@@ -36,7 +36,7 @@ struct spec {
     int context;        /* positions the model was made for */
     enum norm_kind norm;
     float norm_eps, norm_offset;
-    enum activation activation;
+    struct act_shape activation;
     float embedding_scale, attention_scale;
     float attention_softcap, logit_softcap; /* 0: none */
     bool rope_interleaved;
@@ -46,6 +46,8 @@ struct spec {
     bool tied;              /* the output matrix is the embedding */
     bool learned_positions; /* a table of them instead of rope (GPT-2) */
     bool qkv_bias, attention_out_bias, ffn_bias;
+    bool expert_bias;  /* of the router and of the experts' three matrices */
+    bool sinks;        /* a logit for every head that only joins the denominator of its softmax (gpt-oss) */
     bool ffn_gate;     /* down(act(gate x) * up x); else down(act(up x)) */
     bool head_norms;   /* of every query and key head (Qwen3, Gemma 3) */
     bool post_norms;   /* of what attention and feed-forward give back (Gemma) */

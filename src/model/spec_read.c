@@ -77,7 +77,7 @@ int spec_read_activation(struct spec *s, const json_t *c, const char *key, const
     const char *name = json_text(c, key, absent);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(name, known[i].name) == 0) {
-            s->activation = known[i].kind;
+            s->activation.kind = known[i].kind;
             return 0;
         }
     return error_set(err, ERROR_UNSUPPORTED, "config key \"%s\" is \"%s\", an activation that is not supported", key,

@@ -75,6 +75,9 @@ static int scale_yarn(struct spec_rope *r, const json_t *p, double positions, do
 {
     struct yarn y = { 0 };
     int rc = read_yarn(&y, p, context / positions, err);
+    if (rc == 0 && y.beta_fast < y.beta_slow)
+        rc = error_set(err, ERROR_FORMAT, "config key \"beta_fast\" is %g, expected at least beta_slow %g", y.beta_fast,
+            y.beta_slow);
     if (rc)
         return rc;
     double low = r->dims * log(positions / (y.beta_fast * TWO_PI)) / (2 * log(r->base));

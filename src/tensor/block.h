@@ -30,6 +30,13 @@ struct iq4_nl_block { /* d iq4_nl_values[q] */
 struct mxfp4_block { /* 2^(e - 128) mxfp4_values[q] */
     uint8_t e, q[16];
 };
+/* The same as gpt-oss's safetensors hold it: scales in a tensor of their own, value 2 i is the low and 2 i + 1 the high
+ * nibble of q[i]. */
+struct mxfp4_split {
+    uint8_t q[16];
+};
+/* n values, a multiple of 32, with their n / 32 scales. */
+void mxfp4_split_decode(float *out, const void *q, const uint8_t *scales, int64_t n);
 
 /* In the blocks of 256, d and m (the scale of the minima) are binary16. */
 struct q2_k_block { /* 16 sub-blocks of 16: d (scales & 15) q - m (scales >> 4) */

@@ -12,7 +12,11 @@
 struct tensor {
     const struct format *format; /* NULL: no tensor here */
     int64_t rows, cols;          /* a vector is 1 x cols. cols is a multiple of format->block */
-    const void *data;            /* row-major; rows follow each other without gaps */
+    const void *data;            /* row-major */
+    int skip;                    /* rows of others between two of ours: 1 where those of two matrices take turns */
+    /* MXFP4 in two pieces, as safetensors hold it: data are the nibbles alone (struct mxfp4_split of tensor/block.h),
+     * here is a scale for each 32 of them. NULL: not so stored. */
+    const uint8_t *scales;
 };
 
 static inline size_t tensor_row_bytes(const struct tensor *t)
@@ -25,9 +29,21 @@ static inline size_t tensor_bytes(const struct tensor *t)
     return (size_t)t->rows * tensor_row_bytes(t);
 }
 
+/* Bytes from one row's start to the next. */
+static inline size_t tensor_stride(const struct tensor *t)
+{
+    return (t->scales ? (size_t)(t->cols / 2) : tensor_row_bytes(t)) * (size_t)(1 + t->skip);
+}
+
 static inline const void *tensor_row(const struct tensor *t, int64_t row)
 {
-    return (const unsigned char *)t->data + (size_t)row * tensor_row_bytes(t);
+    return (const unsigned char *)t->data + (size_t)row * tensor_stride(t);
+}
+
+/* NULL where the scales lie in the blocks. */
+static inline const uint8_t *tensor_row_scales(const struct tensor *t, int64_t row)
+{
+    return t->scales ? t->scales + (size_t)row * (size_t)(t->cols / 32) * (size_t)(1 + t->skip) : NULL;
 }
 
 /* One weight of a model, as operations see it. Absent weights have tensor.format == NULL. */

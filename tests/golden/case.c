@@ -10,6 +10,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* splitmix64 seeded by the FNV-1a hash of a name. */
+static uint64_t seed_of(const char *name)
+{
+    uint64_t x = 0xcbf29ce484222325u;
+    for (const char *p = name; *p; p++)
+        x = (x ^ (unsigned char)*p) * 0x100000001b3u;
+    return x;
+}
+
+static uint64_t next_of(uint64_t *x)
+{
+    uint64_t z = *x += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Long texts are not listed: `length` ids from the case's name. */
+static void make_ids(struct golden_case *c)
+{
+    uint64_t x = seed_of(c->name), vocabulary = (uint64_t)json_whole(c->text, "vocab_size", 1);
+    c->n_ids = (int)json_whole(c->json, "length", 0);
+    assert_in_range(c->n_ids, 1, CASE_IDS_MAX);
+    for (int i = 0; i < c->n_ids; i++)
+        c->ids[i] = (int32_t)(next_of(&x) % vocabulary);
+}
+
 void case_read(struct golden_case *c, const char *path)
 {
     struct error err = { 0 };
@@ -24,6 +51,10 @@ void case_read(struct golden_case *c, const char *path)
         c->text = c->config;
     const json_t *ids = json_object_get(c->json, "ids"), *id;
     size_t i;
+    if (!ids) {
+        make_ids(c);
+        return;
+    }
     assert_true(json_array_size(ids) > 0 && json_array_size(ids) <= CASE_IDS_MAX);
     json_array_foreach(ids, i, id) c->ids[c->n_ids++] = (int32_t)json_integer_value(id);
 }
@@ -43,19 +74,63 @@ bool case_is_bf16(const struct golden_case *c)
     return strcmp(json_text(c->json, "dtype", "F32"), "BF16") == 0;
 }
 
-/* base + k 2^-exponent with k in -127 .. 127: splitmix64 seeded by the FNV-1a hash of the name. */
+/* base + k 2^-exponent with k in -127 .. 127. */
 static void generate(float *out, int64_t n, const char *name, int exponent, double base)
 {
-    uint64_t x = 0xcbf29ce484222325u;
-    for (const char *p = name; *p; p++)
-        x = (x ^ (unsigned char)*p) * 0x100000001b3u;
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t z = x += 0x9e3779b97f4a7c15u;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-        z ^= z >> 31;
-        out[i] = (float)(base + ldexp((double)((z >> 32) % 255) - 127, -exponent));
+    uint64_t x = seed_of(name);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)(base + ldexp((double)((next_of(&x) >> 32) % 255) - 127, -exponent));
+}
+
+/* E2M1 values times 2^(s - exponent), s in 0 .. 2 for 32 values along dimension 1, the first of which is +-6. Drawn in
+ * the order of (experts, out, in). */
+static void generate_mxfp4(struct case_tensor *t, int exponent)
+{
+    static const double values[] = { 0, 0.5, 1, 1.5, 2, 3, 4, 6 };
+    char scales[128];
+    snprintf(scales, sizeof scales, "%s.scales", t->name);
+    uint64_t x = seed_of(t->name), y = seed_of(scales);
+    int64_t in = t->shape[1], out = t->shape[2], s = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t expert = i / (in * out), o = i / in % out, k = i % in;
+        int nibble = (int)((next_of(&x) >> 32) % 16);
+        if (k % 32 == 0) {
+            nibble |= 7;
+            s = (int64_t)((next_of(&y) >> 32) % 3);
+        }
+        double value = ldexp(values[nibble & 7], (int)s - exponent);
+        t->data[(expert * in + k) * out + o] = (float)(nibble > 8 ? -value : value);
     }
+}
+
+float *case_turned_new(const struct case_tensor *t, int first, int step)
+{
+    int64_t in = t->shape[1], out = t->shape[2];
+    float *turned = malloc((size_t)(t->count / step) * sizeof *turned), *at = turned;
+    assert_non_null(turned);
+    for (int64_t e = 0; e < t->shape[0]; e++)
+        for (int64_t o = first; o < out; o += step)
+            for (int64_t k = 0; k < in; k++)
+                *at++ = t->data[(e * in + k) * out + o];
+    return turned;
+}
+
+float *case_picked_new(const struct case_tensor *t, int first, int step)
+{
+    float *picked = malloc((size_t)(t->count / step) * sizeof *picked), *at = picked;
+    assert_non_null(picked);
+    for (int64_t r = 0; r < t->shape[0]; r++)
+        for (int64_t c = first; c < t->shape[1]; c += step)
+            *at++ = t->data[r * t->shape[1] + c];
+    return picked;
+}
+
+/* Rows in equal pairs: every second one is the one before it. */
+static void tie_rows(struct case_tensor *t)
+{
+    int64_t row = t->count / t->shape[0];
+    for (int64_t r = 1; r < t->shape[0]; r += 2)
+        memcpy(t->data + r * row, t->data + (r - 1) * row, (size_t)row * sizeof *t->data);
 }
 
 void case_tensor_make(struct case_tensor *t, const struct golden_case *c, size_t i)
@@ -70,8 +145,15 @@ void case_tensor_make(struct case_tensor *t, const struct golden_case *c, size_t
     }
     t->data = malloc((size_t)t->count * sizeof *t->data);
     assert_non_null(t->data);
-    generate(t->data, t->count, t->name, (int)json_integer_value(json_array_get(entry, 2)),
-        json_number_value(json_array_get(entry, 3)));
+    const char *mark = json_string_value(json_array_get(entry, 4));
+    int exponent = (int)json_integer_value(json_array_get(entry, 2));
+    t->mxfp4 = mark && strcmp(mark, "mxfp4") == 0;
+    if (t->mxfp4)
+        generate_mxfp4(t, exponent);
+    else
+        generate(t->data, t->count, t->name, exponent, json_number_value(json_array_get(entry, 3)));
+    if (mark && strcmp(mark, "tied") == 0)
+        tie_rows(t);
 }
 
 bool case_tensor_find(struct case_tensor *t, const struct golden_case *c, const char *name)

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CASE_IDS_MAX 64
+#define CASE_IDS_MAX 4352
 
 struct golden_case {
     char name[64];
@@ -25,6 +25,7 @@ struct case_tensor {
     int dims;
     int64_t shape[3]; /* slowest first */
     int64_t count;
+    bool mxfp4; /* values that MXFP4 blocks along dimension 1 hold exactly */
     float *data; /* new; case_tensor_release */
 };
 
@@ -37,6 +38,11 @@ void case_tensor_make(struct case_tensor *t, const struct golden_case *c, size_t
 bool case_tensor_find(struct case_tensor *t, const struct golden_case *c, const char *name);
 void case_tensor_release(struct case_tensor *t);
 bool case_is_bf16(const struct golden_case *c);
+
+/* Experts stored (experts, in, out) as new floats (experts, out / step, in) of outputs first, first + step, ... */
+float *case_turned_new(const struct case_tensor *t, int first, int step);
+/* (rows, columns / step): columns first, first + step, ... */
+float *case_picked_new(const struct case_tensor *t, int first, int step);
 
 /* A Hugging Face folder: config.json and safetensors, sharded where the case says so. */
 void case_write_folder(const struct golden_case *c, const char *folder);

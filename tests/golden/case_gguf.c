@@ -6,6 +6,8 @@
 #include "make_gguf.h"
 #include "support.h"
 
+#include "tensor/format.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +48,10 @@ static const struct rename llama_names[] = {
     { "model.layers.%d.mlp.experts.%d.down_proj.weight", "blk.%d.ffn_down_exps.weight" },
     { "model.layers.%d.pre_feedforward_layernorm.weight", "blk.%d.ffn_norm.weight" },
     { "model.layers.%d.post_feedforward_layernorm.weight", "blk.%d.post_ffw_norm.weight" },
+    { "model.layers.%d.self_attn.sinks", "blk.%d.attn_sinks.weight" },
+    { "model.layers.%d.mlp.router.weight", "blk.%d.ffn_gate_inp.weight" },
+    { "model.layers.%d.mlp.router.bias", "blk.%d.ffn_gate_inp.bias" },
+    { "model.layers.%d.mlp.experts.down_proj_bias", "blk.%d.ffn_down_exps.bias" },
     { "transformer.wte.weight", "token_embd.weight" },
     { "transformer.wpe.weight", "position_embd.weight" },
     { "transformer.ln_f.weight", "output_norm.weight" },
@@ -66,13 +72,13 @@ static const struct rename llama_names[] = {
 
 static const char *const architectures[][2] = { { "gpt2", "gpt2" }, { "llama", "llama" }, { "mistral", "llama" },
     { "mixtral", "llama" }, { "qwen2", "qwen2" }, { "qwen3", "qwen3" }, { "qwen3_moe", "qwen3moe" },
-    { "gemma2", "gemma2" }, { "gemma3_text", "gemma3" } };
+    { "gemma2", "gemma2" }, { "gemma3_text", "gemma3" }, { "gpt_oss", "gpt-oss" } };
 
 struct converter {
     const struct golden_case *c;
     struct make_gguf file;
     const char *model_type, *architecture;
-    bool gemma, permuted;
+    bool gemma, gpt_oss, permuted;
     int layers, heads, kv_heads, head_dim;
 };
 
@@ -170,7 +176,7 @@ static const struct rename *find_rename(const struct converter *v, const char *n
         if (match(name, llama_names[i].from, number))
             return &llama_names[i];
     assert_true(match(name, "model.layers.%d.post_attention_layernorm.weight", number));
-    return v->gemma ? &behind : &before; /* the same name for two things */
+    return v->gemma || v->gpt_oss ? &behind : &before; /* the same name for two things */
 }
 
 static void convert_stack(struct converter *v, const char *name, const struct case_tensor *first)
@@ -189,6 +195,47 @@ static void convert_stack(struct converter *v, const char *name, const struct ca
     }
 }
 
+/* gpt-oss: (experts, in, out) becomes (experts, out, in), and what took turns is taken apart. */
+static void convert_part(struct converter *v, const struct case_tensor *t, const char *pattern, int layer, int first,
+    int step)
+{
+    bool matrix = t->dims == 3;
+    int64_t outs = t->shape[matrix ? 2 : 1] / step, shape[3] = { t->shape[0], outs, t->shape[1] };
+    float *part = matrix ? case_turned_new(t, first, step) : case_picked_new(t, first, step);
+    struct case_tensor made = { .count = t->count / step, .data = part };
+    char name[128];
+    put_layer(name, sizeof name, pattern, layer);
+    begin_tensor(v, name, t->dims, shape, t->mxfp4 ? 39 : 0);
+    if (t->mxfp4) {
+        size_t bytes = format_row_bytes(&format_mxfp4, made.count);
+        unsigned char *blocks = malloc(bytes);
+        assert_non_null(blocks);
+        format_mxfp4.encode(blocks, part, NULL, made.count);
+        buffer_add(&v->file.data, blocks, bytes);
+        free(blocks);
+    } else {
+        add_data(v, &made, false);
+    }
+    free(part);
+}
+
+static bool convert_gpt_oss(struct converter *v, const struct case_tensor *t)
+{
+    int number[2];
+    if (match(t->name, "model.layers.%d.mlp.experts.gate_up_proj", number)) {
+        convert_part(v, t, "blk.%d.ffn_gate_exps.weight", number[0], 0, 2);
+        convert_part(v, t, "blk.%d.ffn_up_exps.weight", number[0], 1, 2);
+    } else if (match(t->name, "model.layers.%d.mlp.experts.gate_up_proj_bias", number)) {
+        convert_part(v, t, "blk.%d.ffn_gate_exps.bias", number[0], 0, 2);
+        convert_part(v, t, "blk.%d.ffn_up_exps.bias", number[0], 1, 2);
+    } else if (match(t->name, "model.layers.%d.mlp.experts.down_proj", number)) {
+        convert_part(v, t, "blk.%d.ffn_down_exps.weight", number[0], 0, 1);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* One tensor, or with its first expert the whole stack. */
 static void convert_tensor(struct converter *v, size_t index)
 {
@@ -196,8 +243,12 @@ static void convert_tensor(struct converter *v, size_t index)
     int number[2];
     char name[128];
     case_tensor_make(&t, v->c, index);
+    if (v->gpt_oss && convert_gpt_oss(v, &t)) {
+        case_tensor_release(&t);
+        return;
+    }
     const struct rename *r = find_rename(v, t.name, number);
-    bool stacked = strstr(r->to, "_exps") != NULL, bf16 = case_is_bf16(v->c) && t.dims == 2;
+    bool stacked = strstr(r->to, "_exps.weight") != NULL, bf16 = case_is_bf16(v->c) && t.dims == 2;
     put_layer(name, sizeof name, r->to, number[0]);
     if (stacked && number[1] == 0) {
         convert_stack(v, name, &t);
@@ -273,6 +324,10 @@ static void convert_rope(struct converter *v)
         long long context = json_whole(rope, "original_max_position_embeddings", -1);
         if (context > 0)
             make_whole(&v->file, full, GGUF_UINT32, context);
+        if (json_object_get(rope, "beta_fast")) {
+            put_real(v, "rope.scaling.yarn_beta_fast", json_real_of(rope, "beta_fast", 0));
+            put_real(v, "rope.scaling.yarn_beta_slow", json_real_of(rope, "beta_slow", 0));
+        }
     }
 }
 
@@ -317,13 +372,17 @@ static void convert_numbers(struct converter *v)
     convert_rope(v);
     if (v->gemma)
         convert_gemma(v);
+    if (v->gpt_oss) {
+        put_whole(v, "attention.sliding_window", "sliding_window");
+        put_whole(v, "expert_feed_forward_length", "intermediate_size");
+    }
 }
 
 static const char *inexpressible(const struct converter *v)
 {
     const json_t *c = v->c->text, *rope = rope_of(c);
     bool window = json_whole(c, "sliding_window", 0) > 0;
-    if (!v->gemma && window && json_flag(c, "use_sliding_window", strstr(v->model_type, "qwen") == NULL))
+    if (!v->gemma && !v->gpt_oss && window && json_flag(c, "use_sliding_window", strstr(v->model_type, "qwen") == NULL))
         return "no window in GGUF for this family";
     if (json_object_get(rope, "attention_factor"))
         return "no attention_factor in GGUF";
@@ -341,6 +400,7 @@ const char *case_write_gguf(const struct golden_case *c, const char *path)
             v.architecture = architectures[i][1];
     assert_non_null(v.architecture);
     v.gemma = strncmp(v.architecture, "gemma", 5) == 0;
+    v.gpt_oss = strcmp(v.architecture, "gpt-oss") == 0;
     v.permuted = strcmp(v.architecture, "llama") == 0;
     v.layers = (int)json_whole(c->text, "num_hidden_layers", 0);
     v.heads = (int)json_whole(c->text, "num_attention_heads", 1);

@@ -310,6 +310,54 @@ static void check_gelu_mul(gelu_mul_fn *run, gelu_mul_fn *plain)
     check_gate(run, plain);
 }
 
+static void check_swiglu_clamped(swiglu_clamped_fn *run, swiglu_clamped_fn *plain)
+{
+    const float alpha = 1.702f;
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 5; kind++) {
+            float *gate = values_new(n, kind), *up = values_new(n, n % 5), *expected = malloc((size_t)n * sizeof *gate);
+            struct guarded y = guarded_open((size_t)n, (size_t)n % 5);
+            float limit = n % 2 ? 7.0f : 0.5f; /* the smaller one cuts values of every kind */
+            plain(expected, gate, up, n, alpha, limit);
+            run(y.at, gate, up, n, alpha, limit);
+            for (int i = 0; i < n; i++) {
+                float alone;
+                check_near(y.at[i], expected[i], 4 * fabs((double)expected[i]), 3e-37 * (1 + (double)limit), i, n);
+                run(&alone, gate + i, up + i, 1, alpha, limit);
+                if (!isnan(alone))
+                    check_same(&alone, &y.at[i], sizeof alone, n);
+            }
+            memcpy(expected, y.at, (size_t)n * sizeof *gate);
+            memcpy(y.at, gate, (size_t)n * sizeof *gate);
+            run(y.at, y.at, up, n, alpha, limit);
+            for (int i = 0; i < n; i++)
+                check_near(y.at[i], expected[i], 0, 0, i, n);
+            guarded_close(&y);
+            free(gate);
+            free(up);
+            free(expected);
+        }
+}
+
+/* The formula of OpenAI's model, in numbers worked out by hand: both clamps, none of them below for the gate. */
+static void swiglu_clamped_values(void **state)
+{
+    (void)state;
+    const float gate[] = { 9, 7, 0, -9, 1, 1, 1, NAN, 1 }, up[] = { 1, 1, 1, 1, 9, -9, -1, 1, NAN };
+    const double glu = 1 / (1 + exp(-1.702)), top = 7 / (1 + exp(-7 * 1.702)), low = -9 / (1 + exp(9 * 1.702));
+    const double expected[] = { 2 * top, 2 * top, 0, 2 * low, 8 * glu, -6 * glu, 0, NAN, NAN };
+    for (const struct swiglu_clamped_version *v = swiglu_clamped_versions;; v++) {
+        float y[9];
+        if (!(v->needs & ~cpu_features())) {
+            v->run(y, gate, up, 9, 1.702f, 7);
+            for (int i = 0; i < 9; i++)
+                check_near(y[i], (float)expected[i], 6 * fabs(expected[i]), 0, i, 9);
+        }
+        if (!v->needs)
+            return;
+    }
+}
+
 static void check_softcap(softcap_fn *run, softcap_fn *plain)
 {
     for (int n = 1; n; n = next_size(n))
@@ -454,6 +502,7 @@ int main(void)
 #define X(op) cmocka_unit_test(test_##op),
         KERNELS(X)
 #undef X
+            cmocka_unit_test(swiglu_clamped_values),
             cmocka_unit_test(choices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

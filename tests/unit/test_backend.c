@@ -240,8 +240,9 @@ static void run_act(struct flow *f, struct value *y, struct value *x, const void
     struct value up = { floats_new((size_t)(f->tokens * x->width)), x->width };
     for (int i = 0; i < f->tokens * x->width; i++)
         up.data[i] = x->data[i] * 0.75f + 1;
-    act(f, y, x, a->gated ? &up : NULL, a->kind);
-    act(f, x, x, a->gated ? &up : NULL, a->kind);
+    const struct act_shape shape = { a->kind, 1.702f, 5 };
+    act(f, y, x, a->gated ? &up : NULL, &shape);
+    act(f, x, x, a->gated ? &up : NULL, &shape);
     assert_same_bits(x->data, y->data, (size_t)(f->tokens * x->width));
     free(up.data);
 }
@@ -252,15 +253,22 @@ static void activations(void **state)
     struct random r;
     random_seed(&r, 4);
     const int widths[] = { 1, 13, 64, 1001 };
-    for (size_t i = 0; i < 16; i++) {
-        struct act_arg arg = { i % 2 ? ACT_SILU : ACT_GELU_TANH, i / 2 % 2 };
-        struct op_case c = { run_act, &arg, widths[i / 4], widths[i / 4] };
+    const struct act_arg args[] = { { ACT_GELU_TANH, false }, { ACT_SILU, false }, { ACT_GELU_TANH, true },
+        { ACT_SILU, true }, { ACT_SWIGLU_CLAMPED, true } };
+    for (size_t i = 0; i < 20; i++) {
+        struct act_arg arg = args[i % 5];
+        struct op_case c = { run_act, &arg, widths[i / 5], widths[i / 5] };
         float *x = random_new(&r, (size_t)(TOKENS * c.width), 6);
         float *y = run_all_ways(&c, x);
         for (int k = 0; k < TOKENS * c.width; k++) {
             double g = (double)x[k], inner = sqrt(2 / M_PI) * (g + 0.044715 * g * g * g);
             double gate = arg.kind == ACT_SILU ? g / (1 + exp(-g)) : g / (1 + exp(-2 * inner));
             double up = arg.gated ? (double)(x[k] * 0.75f + 1) : 1;
+            if (arg.kind == ACT_SWIGLU_CLAMPED) {
+                g = fmin(g, 5);
+                gate = g / (1 + exp(-(double)1.702f * g));
+                up = fmin(fmax(up, -5), 5) + 1;
+            }
             /* The exponent's own rounding counts as many ulps as the exponent is large; where its exponential
              * overflows, what remains of the gate is gone. */
             assert_near(y[k], gate * up, fabs(gate * up) * (8 + 6 * fabs(inner)) + 1e-28, (size_t)k);

@@ -2,6 +2,9 @@
 /* Mixtures of experts against plain sums in double; any threads, any batch: the same bits. */
 #include "backend_case.h"
 
+#define ALPHA 1.702f
+#define LIMIT 0.5f /* cuts much of what the tests' experts make */
+
 struct setting {
     const struct format *format;
     int experts, used, dim, ffn, tokens;
@@ -70,7 +73,8 @@ static void run_moe(const struct experts *e, const float *x, float *y, int token
     struct flow_shape shape = { .tokens_max = tokens, .threads = threads, .width_max = s->dim, .dim = s->dim,
         .heads = 1, .kv_heads = 1, .head_dim = 8, .context_max = 64, .experts = s->experts,
         .experts_used = s->used, .expert_ffn = s->ffn };
-    struct moe_shape moe_shape = { s->experts, s->used, s->ffn, s->activation, s->softmax_after, s->renormalize };
+    struct moe_shape moe_shape = { s->experts, s->used, s->ffn, { s->activation, ALPHA, LIMIT }, s->softmax_after,
+        s->renormalize };
     struct moe_weights w = { .router = &e->router.weight, .gate = &e->gate_weight, .up = &e->up_weight,
         .down = &e->down_weight };
     if (s->biases) {
@@ -103,10 +107,14 @@ static double naive_dot(const struct case_weight *w, const double *x, int row, d
     return y;
 }
 
-static double activate(enum activation kind, double g)
+static double activate(enum activation kind, double g, double up)
 {
+    if (kind == ACT_SWIGLU_CLAMPED) {
+        g = fmin(g, (double)LIMIT);
+        return g / (1 + exp(-(double)ALPHA * g)) * (fmin(fmax(up, -(double)LIMIT), (double)LIMIT) + 1);
+    }
     double inner = kind == ACT_SILU ? g / 2 : sqrt(2 / M_PI) * (g + 0.044715 * g * g * g);
-    return g / (1 + exp(-2 * inner));
+    return g / (1 + exp(-2 * inner)) * up;
 }
 
 /* One expert on one token, added to y with the token's weight for it; `bound` gathers what rounding may cost. */
@@ -121,9 +129,8 @@ static void naive_expert(const struct experts *x, int e, const double *in, doubl
             g += (double)x->gate_bias.values[e * s->ffn + i];
             up += (double)x->up_bias.values[e * s->ffn + i];
         }
-        double gated = activate(s->activation, g);
-        act[i] = gated * up;
-        error[i] = sqrt(s->dim) * 2 * (2 * g_size * fabs(up) + up_size * fabs(gated)) + 16 * fabs(act[i]);
+        act[i] = activate(s->activation, g, up);
+        error[i] = sqrt(s->dim) * 2 * (2 * g_size * (1 + fabs(up)) + up_size * fabs(g)) + 16 * fabs(act[i]);
     }
     for (int i = 0; i < s->dim; i++) {
         double sum = naive_dot(&x->down[e], act, i, &size), scatter;
@@ -217,6 +224,7 @@ static void settings(void **state)
         { &format_f32, 3, 3, 20, 64, 5, ACT_SILU, true, false, false },
         { &format_f32, 1, 1, 7, 5, 3, ACT_SILU, false, false, true },
         { &format_bf16, 16, 4, 250, 129, 64, ACT_SILU, true, false, true },
+        { &format_f32, 5, 3, 45, 33, 20, ACT_SWIGLU_CLAMPED, true, false, true },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         check_setting(&all[i], true);

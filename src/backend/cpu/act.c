@@ -12,7 +12,7 @@ struct act_job {
     float *y;
     const float *gate, *up;
     int width;
-    enum activation kind;
+    const struct act_shape *shape;
 };
 
 static void act_row(void *job, int row, int thread)
@@ -21,24 +21,30 @@ static void act_row(void *job, int row, int thread)
     size_t at = (size_t)row * (size_t)j->width;
     const float *up = j->up ? j->up + at : NULL;
     (void)thread;
-    switch (j->kind) {
+    switch (j->shape->kind) {
     case ACT_SILU:
         kernels.silu_mul(j->y + at, j->gate + at, up, j->width);
         return;
     case ACT_GELU_TANH:
         kernels.gelu_mul(j->y + at, j->gate + at, up, j->width);
         return;
+    case ACT_SWIGLU_CLAMPED:
+        kernels.swiglu_clamped(j->y + at, j->gate + at, up, j->width, j->shape->alpha, j->shape->limit);
+        return;
     }
 }
 
-void act_rows(struct flow *f, float *y, const float *gate, const float *up, int rows, int width, enum activation kind)
+void act_rows(struct flow *f, float *y, const float *gate, const float *up, int rows, int width,
+    const struct act_shape *shape)
 {
-    struct act_job job = { y, gate, up, width, kind };
+    struct act_job job = { y, gate, up, width, shape };
+    assert(up || shape->kind != ACT_SWIGLU_CLAMPED);
     parallel_run(f, rows, ACT_COST * rows * width, act_row, &job);
 }
 
-void act(struct flow *f, struct value *y, const struct value *gate, const struct value *up, enum activation kind)
+void act(struct flow *f, struct value *y, const struct value *gate, const struct value *up,
+    const struct act_shape *shape)
 {
     assert(y->width == gate->width && (!up || up->width == y->width));
-    act_rows(f, y->data, gate->data, up ? up->data : NULL, f->tokens, y->width, kind);
+    act_rows(f, y->data, gate->data, up ? up->data : NULL, f->tokens, y->width, shape);
 }

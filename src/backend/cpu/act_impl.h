@@ -4,7 +4,8 @@
 
 #include "backend/backend.h"
 
-/* `act` on any number of rows; up may be NULL. */
-void act_rows(struct flow *f, float *y, const float *gate, const float *up, int rows, int width, enum activation kind);
+/* `act` on any number of rows. */
+void act_rows(struct flow *f, float *y, const float *gate, const float *up, int rows, int width,
+    const struct act_shape *shape);
 
 #endif

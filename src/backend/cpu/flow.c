@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backend/cpu/attention_impl.h"
 #include "backend/cpu/flow_impl.h"
+#include "tensor/block.h"
 
 #include <assert.h>
 
@@ -81,4 +82,14 @@ const float *tensor_part(const struct tensor *t, int64_t row, int64_t first, int
     int64_t start = first / block * block, end = (first + n + block - 1) / block * block;
     kernels.decode(t->format, buffer, data + format_row_bytes(t->format, start), end - start);
     return buffer + (first - start);
+}
+
+void tensor_decode_rows(float *out, const struct tensor *t, int64_t first, int rows)
+{
+    for (int r = 0; r < rows; r++, out += t->cols) {
+        if (t->scales)
+            mxfp4_split_decode(out, tensor_row(t, first + r), tensor_row_scales(t, first + r), t->cols);
+        else
+            kernels.decode(t->format, out, tensor_row(t, first + r), t->cols);
+    }
 }

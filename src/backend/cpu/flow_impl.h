@@ -48,4 +48,7 @@ static inline float *scratch_of(float *all, size_t stride, int thread)
  * which has room for n values and the rest of two blocks. */
 const float *tensor_part(const struct tensor *t, int64_t row, int64_t first, int64_t n, float *buffer);
 
+/* Whole rows [first, first + rows), one behind the other. */
+void tensor_decode_rows(float *out, const struct tensor *t, int64_t first, int rows);
+
 #endif

@@ -32,9 +32,15 @@ static int chunk_rows(const struct matmul *p, int threads)
     return most < ROWS_UNIT ? ROWS_UNIT : (int)(most / ROWS_UNIT * ROWS_UNIT);
 }
 
+/* Its rows are multiplied as they lie; else they are decoded and multiplied as f32. */
+static bool has_dots(const struct tensor *w)
+{
+    return kernels.dots[w->format->id] && !w->scales;
+}
+
 static const struct format *pair_of(const struct tensor *w)
 {
-    return kernels.dots[w->format->id] ? formats[w->format->pair] : &format_f32;
+    return has_dots(w) ? formats[w->format->pair] : &format_f32;
 }
 
 /* The product that holds row (or chunk) `at` of all; `first` are the rising numbers in the products. */
@@ -77,15 +83,15 @@ static void encode_row(void *job, int item, int thread)
     kernels.encode(pair, out, p->x + row * (size_t)p->w->cols, p->w->cols);
 }
 
-static void dots_tiles(const struct matmul *p, const struct format *format, const void *w, int first, int rows)
+static void dots_tiles(const struct matmul *p, const struct format *format, const void *w, size_t w_stride, int first,
+    int rows)
 {
     dots_fn *dots = kernels.dots[format->id];
-    size_t row_bytes = format_row_bytes(format, p->w->cols);
     int tile = (int)(TILE_BYTES / (p->encoded_stride + 1));
     tile = tile < ROWS_UNIT ? ROWS_UNIT : tile / ROWS_UNIT * ROWS_UNIT;
     for (int t = 0; t < p->count; t += tile) {
         int count = p->count - t < tile ? p->count - t : tile;
-        dots(p->y + (size_t)t * (size_t)p->w->rows + first, (size_t)p->w->rows, w, row_bytes, rows,
+        dots(p->y + (size_t)t * (size_t)p->w->rows + first, (size_t)p->w->rows, w, w_stride, rows,
             p->encoded + (size_t)t * p->encoded_stride, p->encoded_stride, count, (int)p->w->cols);
     }
 }
@@ -105,14 +111,14 @@ static void run_chunk(void *job, int item, int thread)
     int first = (item - p->first_chunk) * p->chunk_rows;
     int rows = p->w->rows - first < p->chunk_rows ? (int)p->w->rows - first : p->chunk_rows;
 
-    if (kernels.dots[p->w->format->id]) {
-        dots_tiles(p, p->w->format, tensor_row(p->w, first), first, rows);
+    if (has_dots(p->w)) {
+        dots_tiles(p, p->w->format, tensor_row(p->w, first), tensor_stride(p->w), first, rows);
     } else {
         float *decoded = scratch_of(s->rows, s->rows_stride, thread);
         for (int r = 0; r < rows; r += DECODED_ROWS) {
             int some = rows - r < DECODED_ROWS ? rows - r : DECODED_ROWS;
-            kernels.decode(p->w->format, decoded, tensor_row(p->w, first + r), some * p->w->cols);
-            dots_tiles(p, &format_f32, decoded, first + r, some);
+            tensor_decode_rows(decoded, p->w, first + r, some);
+            dots_tiles(p, &format_f32, decoded, (size_t)p->w->cols * sizeof(float), first + r, some);
         }
     }
     if (p->bias)

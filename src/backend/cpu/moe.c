@@ -138,7 +138,7 @@ void moe(struct flow *f, struct value *y, const struct value *x, const struct mo
     parallel_run(f, f->tokens, (double)slots * job.dim, gather_token, &job);
     run_experts(f, s->slot_gate, s->slot_x, w->gate, w->gate_bias, shape->experts);
     run_experts(f, s->slot_up, s->slot_x, w->up, w->up_bias, shape->experts);
-    act_rows(f, s->slot_gate, s->slot_gate, s->slot_up, slots, shape->ffn, shape->activation);
+    act_rows(f, s->slot_gate, s->slot_gate, s->slot_up, slots, shape->ffn, &shape->activation);
     run_experts(f, s->slot_x, s->slot_gate, w->down, w->down_bias, shape->experts);
     parallel_run(f, f->tokens, (double)slots * job.dim, sum_token, &job);
 }

@@ -69,6 +69,18 @@ static void decode(float *out, const void *in, int64_t n)
     }
 }
 
+void mxfp4_split_decode(float *out, const void *q, const uint8_t *scales, int64_t n)
+{
+    const struct mxfp4_split *b = q;
+    for (float *y = out; y < out + n; y += 32, b++, scales++) {
+        float half_scale = f32_from_e8m0_half(*scales);
+        for (int i = 0; i < 16; i++) {
+            y[2 * i] = half_scale * (float)values[b->q[i] & 15];
+            y[2 * i + 1] = half_scale * (float)values[b->q[i] >> 4];
+        }
+    }
+}
+
 const struct format format_mxfp4 = {
     .name = "mxfp4",
     .id = FORMAT_mxfp4,
