@@ -118,8 +118,9 @@ struct moe_weights {
     const struct weight *gate, *up, *down;          /* experts[e]: (ffn, dim), (ffn, dim), (dim, ffn) */
     const struct weight *gate_bias, *up_bias, *down_bias; /* tensor (experts, ffn | dim), may be absent */
 };
-/* y = sum over a token's chosen experts of weight * down(act(gate x) * up x), each with its bias. Highest logits first, lower index on
- * ties; experts are summed in rising index. Tokens are grouped by expert: each expert's rows are read once a pass. */
+/* y = sum over a token's chosen experts of weight * down(act(gate x) * up x), each with its bias. Highest logits first,
+ * lower index on ties; experts are summed in rising index. Tokens are grouped by expert: each expert's rows are read
+ * once a pass. */
 void moe(struct flow *f, struct value *y, const struct value *x, const struct moe_weights *w,
     const struct moe_shape *shape);
 

@@ -34,8 +34,8 @@ typedef void silu_mul_fn(float *y, const float *gate, const float *up, int n);
 /* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))),
  * computed as g / (1 + exp(-2 sqrt(2/pi)(...))), which loses nothing where tanh is near -1. y may be gate. */
 typedef void gelu_mul_fn(float *y, const float *gate, const float *up, int n);
-/* y = g / (1 + exp(-alpha g)) * (u + 1) with g = min(gate, limit) and u = up within -limit .. limit; NaN stays. y may be
- * gate. (gpt-oss) */
+/* y = g / (1 + exp(-alpha g)) * (u + 1) with g = min(gate, limit) and u = up within -limit .. limit; NaN stays. y may
+ * be gate. (gpt-oss) */
 typedef void swiglu_clamped_fn(float *y, const float *gate, const float *up, int n, float alpha, float limit);
 /* In place: x = cap * tanh(x / cap). */
 typedef void softcap_fn(float *x, int n, float cap);

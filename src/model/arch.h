@@ -10,7 +10,7 @@
 enum stored {
     STORED_PLAIN = 0,       /* (rows, columns), as operations use it */
     STORED_TRANSPOSED = 1,  /* (columns, rows): GPT-2's Conv1D */
-    STORED_INTERLEAVED = 2, /* the parts of a fused matrix take turns, one output each, instead of following each other */
+    STORED_INTERLEAVED = 2, /* the parts of a fused matrix take turns, one output each, and do not follow each other */
     STORED_MXFP4 = 4, /* bytes, in two tensors: this one, whose name ends in "blocks" (rows, columns / 32, 16 bytes of
                          nibbles), and one of the same name ending in "scales" (rows, columns / 32) */
 };

@@ -46,8 +46,8 @@ static int check_tensor(const struct file_tensor *t, const int64_t *shape, int d
     return 0;
 }
 
-/* out (rows, cols) = columns first, first + step, ... of a stored (cols, total) matrix of `unit` byte numbers. By squares
- * that stay in the nearest cache. */
+/* out (rows, cols) = columns first, first + step, ... of a stored (cols, total) matrix of `unit` byte numbers. By
+ * squares that stay in the nearest cache. */
 #define SQUARE 32
 static void transpose(unsigned char *out, const unsigned char *in, const struct tensor *t, const struct place *at)
 {
