@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the seed inputs of the fuzz targets safetensors, gguf, llama2c and folder: small files, each with a feature."""
+"""Write the seed inputs of the fuzz targets safetensors, gguf, gguf_tokenizer, llama2c and folder: small files, each
+with a feature."""
 import json
 import pathlib
 import struct
@@ -11,7 +12,7 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/fuzz/corpus")
 
 def put(target, name, data):
     (ROOT / target).mkdir(parents=True, exist_ok=True)
-    assert len(data) < 4096, (target, name, len(data))
+    assert len(data) < 8192, (target, name, len(data))
     (ROOT / target / name).write_bytes(data)
 
 
@@ -91,6 +92,36 @@ put("gguf", "gemma3", model("gemma3", [("attention.sliding_window", 4, 8),
 put("gguf", "gpt_oss", model("gpt-oss", [("attention.sliding_window", 4, 8), ("expert_count", 4, 4)],
                              [("a", (32, 2), 8, 68), ("b", (64,), 39, 34), ("c", (8,), 77, 0)]))
 put("gguf", "aligned", gguf([key("general.alignment", 4, 64)], [("w", (4,), 0, 16)]) + bytes(64))
+
+
+def vocabulary(model, pre, tokens, types, *more):
+    keys = [key("tokenizer.ggml.model", 8, model), key("tokenizer.ggml.tokens", 9, (8, tokens)),
+            key("tokenizer.ggml.token_type", 9, (5, types))]
+    return gguf(keys + ([key("tokenizer.ggml.pre", 8, pre)] if pre else []) + [
+        key("tokenizer.ggml." + name, kind, value) for name, kind, value in more])
+
+
+ITSELF = [*range(33, 127), *range(161, 173), *range(174, 256)]
+OTHERS = [b for b in range(256) if b not in ITSELF]
+BYTES = [chr(b if b in ITSELF else 256 + OTHERS.index(b)) for b in range(256)]
+JOINED = ["th", "he", "the", "\u0120t", "\u0120the", "aa", "aaaa"]
+MERGES = ("merges", 9, (8, ["t h", "h e", "th e", "t he", "\u0120 t", "\u0120 the", "\u0120t he", "a a", "aa aa"]))
+put("gguf_tokenizer", "bytes", vocabulary("gpt2", "gpt-2", BYTES + JOINED + ["<s>", "  "], [1] * 263 + [3, 4], MERGES,
+                                          ("bos_token_id", 4, 263)))
+put("gguf_tokenizer", "llama3", vocabulary("gpt2", "llama-bpe", BYTES + JOINED + ["<s>"], [1] * 263 + [3], MERGES,
+                                           ("bos_token_id", 4, 263), ("add_bos_token", 7, 1)))
+put("gguf_tokenizer", "few", vocabulary("gpt2", "qwen2", ["a", "b", "ab", "c\u0301", "<e>"], [1, 1, 1, 1, 3],
+                                        ("merges", 9, (8, ["a b"])), ("eos_token_id", 4, 4), ("add_eos_token", 7, 1)))
+put("gguf_tokenizer", "digits", vocabulary("gpt2", "smollm", ["a", "1", "\u0120", "\u01201"], [1] * 4,
+                                           ("merges", 9, (8, ["\u0120 1"]))))
+put("gguf_tokenizer", "odd", vocabulary("gpt2", "gpt-4o", ["a", "", "a", "\u4e2d", "aa"], [1, 1, 1, 1, 6],
+                                        ("merges", 9, (8, ["a a"]))))
+put("gguf_tokenizer", "sentencepiece", vocabulary(
+    "llama", None, ["<unk>", "<s>", "</s>", "\u2581"] + [f"<0x{i:02X}>" for i in range(256)] + ["a", "b", "\u2581a", "ab"],
+    [2, 3, 3, 1] + [6] * 256 + [1] * 4, ("scores", 9, (6, [0] * 260 + [-1, -2, -3, -4])), ("bos_token_id", 4, 1)))
+put("gguf_tokenizer", "unigram", vocabulary(
+    "t5", None, ["<unk>", "</s>", "\u2581", "a", "b", "\u2581a", "ab"], [2, 3, 1, 1, 1, 1, 1],
+    ("scores", 9, (6, [0, 0, -2, -3, -3, -2.5, -2.75])), ("eos_token_id", 4, 1), ("unknown_token_id", 4, 0)))
 
 
 def llama2c(dim, hidden, layers, heads, kv, vocab, context):

@@ -241,9 +241,10 @@ static int step_piece(const struct pretoken *p, const struct pretoken_step *step
 static int run_steps(const struct pretoken *p, struct scratch *s, const char *text, size_t n, enum place place,
     piece_fn *each, void *context, struct error *err)
 {
-    int from = 0, rc = 0;
+    int from = 0;
     buffer_clear(&s->pieces[0]);
     put(&s->pieces[0], text, n);
+    int rc = buffer_check(&s->pieces[0], "pieces of text", err);
     for (int i = 0, prefixed = 0; rc == 0 && i < p->count; i++, from = !from) {
         const struct cut *cuts = (const struct cut *)(const void *)s->pieces[from].data;
         size_t count = s->pieces[from].used / sizeof *cuts;

@@ -5,6 +5,7 @@
 
 #include "base/filemap.h"
 #include "base/json.h"
+#include "make_gguf.h"
 #include "text/tokenizer.h"
 
 #include <fcntl.h>
@@ -119,6 +120,113 @@ static void small_ranks(void **state)
         tokenizer_close(t);
     }
     json_decref(root);
+}
+
+/* -- the same vocabulary as tokenizer.json and as GGUF -- */
+
+/* A pre-tokenizer by its name in GGUF, and what a tokenizer.json says instead. */
+static const struct pre {
+    const char *name, *pattern; /* NULL: the one of ByteLevel */
+    bool ignore_merges, nfc;
+} pres[] = {
+    { "gpt-2", NULL, false, false },
+    { "llama-bpe", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+"
+        "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", true, false },
+    { "qwen2", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+        "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", false, true },
+};
+
+static struct tokenizer *open_json_as(json_t *root, const struct pre *pre)
+{
+    const char *path = test_join(test_folder(), "tokenizer.json");
+    json_t *steps = json_array();
+    if (pre->pattern)
+        json_array_append_new(steps, json_pack("{s:s,s:{s:s},s:s}", "type", "Split", "pattern", "Regex", pre->pattern,
+            "behavior", "Isolated"));
+    json_array_append_new(steps, json_pack("{s:s,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0, "use_regex",
+        !pre->pattern));
+    json_object_set_new(root, "pre_tokenizer", json_pack("{s:s,s:o}", "type", "Sequence", "pretokenizers", steps));
+    json_object_set_new(root, "normalizer", pre->nfc ? json_pack("{s:s}", "type", "NFC") : json_null());
+    json_object_set_new(json_object_get(root, "model"), "ignore_merges", json_boolean(pre->ignore_merges));
+    assert_int_equal(json_dump_file(root, path, 0), 0);
+    return open_new(path, NULL);
+}
+
+static void put_tokens(struct make_gguf *m, const json_t *root)
+{
+    const json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
+    const json_t *added = json_object_get(root, "added_tokens");
+    size_t count = json_object_size(vocab), more = json_array_size(added);
+    const char *pieces[1024] = { 0 }, *key;
+    json_t *id;
+    json_object_foreach((json_t *)(uintptr_t)vocab, key, id)
+        pieces[json_integer_value(id)] = key;
+    for (size_t i = 0; i < more; i++)
+        pieces[count + i] = json_text(json_array_get(added, i), "content", NULL);
+    make_array(m, "tokenizer.ggml.tokens", GGUF_STRING, count + more);
+    for (size_t i = 0; i < count + more; i++)
+        make_string(&m->keys, pieces[i], strlen(pieces[i]));
+    make_array(m, "tokenizer.ggml.token_type", GGUF_INT32, count + more);
+    for (size_t i = 0; i < count + more; i++)
+        make_number(&m->keys, i < count ? 1 : json_flag(json_array_get(added, i - count), "special", false) ? 3 : 4, 4);
+}
+
+static struct tokenizer *open_gguf_as(const json_t *root, const struct pre *pre)
+{
+    const json_t *merges = json_object_get(json_object_get(root, "model"), "merges");
+    const char *path = test_join(test_folder(), "vocabulary.gguf");
+    struct make_gguf m = { 0 };
+    struct buffer file = { 0 };
+    make_text(&m, "tokenizer.ggml.model", "gpt2");
+    make_text(&m, "tokenizer.ggml.pre", pre->name);
+    make_whole(&m, "tokenizer.ggml.add_bos_token", GGUF_BOOL, 0);
+    put_tokens(&m, root);
+    make_array(&m, "tokenizer.ggml.merges", GGUF_STRING, json_array_size(merges));
+    for (size_t i = 0; i < json_array_size(merges); i++) {
+        char line[256];
+        int n = snprintf(line, sizeof line, "%s %s", json_string_value(json_array_get(json_array_get(merges, i), 0)),
+            json_string_value(json_array_get(json_array_get(merges, i), 1)));
+        make_string(&m.keys, line, (size_t)n);
+    }
+    make_gguf_end(&m, &file);
+    test_write(path, file.data, file.used);
+    buffer_release(&file);
+    return open_new(path, NULL);
+}
+
+static void check_same(const struct tokenizer *a, const struct tokenizer *b, const json_t *text, unsigned flags)
+{
+    struct tokens x = { 0 }, y = { 0 };
+    const char *bytes = json_string_value(text);
+    size_t n = json_string_length(text);
+    assert_int_equal(tokenizer_encode(a, bytes, n, flags, &x, NULL), 0);
+    assert_int_equal(tokenizer_encode(b, bytes, n, flags, &y, NULL), 0);
+    assert_int_equal(x.used, y.used);
+    for (size_t i = 0; i < x.used; i++)
+        assert_int_equal(x.ids[i], y.ids[i]);
+    tokens_release(&x);
+    tokens_release(&y);
+}
+
+static void gguf_like_json(void **state)
+{
+    json_t *golden = golden_new("tokenizer_small_gpt2.json"), *root = json_object_get(golden, "tokenizer");
+    json_t *cases = json_object_get(golden, "cases"), *texts = golden_new("tokenizer_texts.json");
+    (void)state;
+    for (size_t i = 0; i < sizeof pres / sizeof pres[0]; i++) {
+        struct tokenizer *json = open_json_as(root, &pres[i]), *gguf = open_gguf_as(root, &pres[i]);
+        assert_string_equal(tokenizer_describe(json), tokenizer_describe(gguf));
+        for (unsigned flags = 0; flags <= TOKENIZE_SPECIAL; flags += TOKENIZE_SPECIAL) {
+            for (size_t k = 0; k < json_array_size(cases); k++)
+                check_same(json, gguf, json_array_get(json_array_get(cases, k), 0), flags);
+            for (size_t k = 0; k < json_array_size(texts); k++)
+                check_same(json, gguf, json_array_get(texts, k), flags);
+        }
+        tokenizer_close(json);
+        tokenizer_close(gguf);
+    }
+    json_decref(golden);
+    json_decref(texts);
 }
 
 /* -- real vocabularies -- */
@@ -238,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_tokenizers),
         cmocka_unit_test(small_ranks),
+        cmocka_unit_test(gguf_like_json),
         cmocka_unit_test(real_ranks),
         cmocka_unit_test(real_merges),
         cmocka_unit_test(real_tekken),

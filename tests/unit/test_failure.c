@@ -307,6 +307,33 @@ static int try_tokenizer_json(struct error *err)
     return rc;
 }
 
+static int try_tokenizer(const char *path, const char *preset, struct error *err)
+{
+    struct tokenizer *t;
+    struct tokens ids = { 0 };
+    int rc = tokenizer_open(&t, test_join(root, path), preset, err);
+    if (rc == 0)
+        rc = tokenizer_encode(t, "abba", 4, TOKENIZE_SPECIAL, &ids, err);
+    tokens_release(&ids);
+    tokenizer_close(t);
+    return rc;
+}
+
+static int try_ranks(struct error *err)
+{
+    return try_tokenizer("small.tiktoken", "gpt2", err);
+}
+
+static int try_vocab_merges(struct error *err)
+{
+    return try_tokenizer("vocabulary", "qwen2", err);
+}
+
+static int try_tekken(struct error *err)
+{
+    return try_tokenizer("tekken.json", NULL, err);
+}
+
 static int try_tokenizer_gguf(struct error *err)
 {
     struct source *s = NULL;
@@ -337,6 +364,9 @@ static const struct attempt {
     { "a model and its session", try_session },
     { "a tokenizer inside a GGUF", try_tokenizer_gguf },
     { "a tokenizer.json", try_tokenizer_json },
+    { "tiktoken ranks", try_ranks },
+    { "vocab.json with merges.txt", try_vocab_merges },
+    { "a tekken.json", try_tekken },
 };
 
 /* -- inputs -- */
@@ -419,6 +449,19 @@ static void put_vocabulary(void)
     buffer_release(&b);
 }
 
+static void put_byte_level_files(void)
+{
+    put_text("small.tiktoken", "YQ== 0\nYg== 1\nYWI= 2\n");
+    put_folder("vocabulary");
+    put_text("vocabulary/vocab.json", "{\"a\":0,\"b\":1,\"ab\":2}");
+    put_text("vocabulary/merges.txt", "#version: 0.2\na b\n");
+    put_text("vocabulary/tokenizer_config.json", "{\"eos_token\":\"<e>\",\"added_tokens_decoder\":{\"3\":{\"content\":"
+        "\"<e>\",\"special\":true}}}");
+    put_text("tekken.json", "{\"config\":{\"pattern\":\"[ab]+\",\"default_vocab_size\":5,"
+        "\"default_num_special_tokens\":2},\"vocab\":[{\"rank\":0,\"token_bytes\":\"YQ==\"},{\"rank\":1,"
+        "\"token_bytes\":\"Yg==\"},{\"rank\":2,\"token_bytes\":\"YWI=\"}]}");
+}
+
 /* Width 8, hidden 4, 2 layers, 2 heads, 1 kv head, 5 tokens, 4 positions. */
 static void put_llama2c(void)
 {
@@ -452,6 +495,7 @@ static int put_inputs(void **state)
     put_part("gguf/m-00002-of-00002.gguf", 1);
     put_llama2c();
     put_vocabulary();
+    put_byte_level_files();
     put_text("tokenizer.json", "{\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
         "\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
         "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},"
