@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares wazn's byte-level BPE with tiktoken, Hugging Face tokenizers and mistral-common, id by id.
 
-Usage: tools/golden/bpe_compare.py DATA BUILD [--fuzz N] [--only NAME] [--speed]
+Usage: tools/golden/bpe_compare.py DATA BUILD [--fuzz N] [--only NAME]
 DATA: the data collection; BUILD: the build folder, which holds bench/tokenize_lines. Prints one table row for each
-tokenizer: strings compared, bytes, differences, and strings that do not decode to themselves. --speed times both sides
-on the same text with one thread instead."""
+tokenizer: strings compared, bytes, differences, and strings that do not decode to themselves. Needs the zstd program.
+bench/tokenizer_rates.py times the same references."""
 import argparse
 import base64
 import glob
@@ -17,7 +17,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -43,6 +42,40 @@ def by_tiktoken(data, folder, file, preset, pattern):
         ranks = {base64.b64decode(t): int(r) for t, r in (line.split() for line in f if line.strip())}
     encoding = tiktoken.Encoding(preset, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     return path, preset, 0, lambda texts: [encoding.encode_ordinary(t) for t in texts]
+
+
+def byte_level_spelling():
+    """Byte to the printable character that stands for it."""
+    itself = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in itself]
+    return {**{b: chr(b) for b in itself}, **{b: chr(256 + i) for i, b in enumerate(others)}}
+
+
+def by_gguf(data, folder, file, preset, pattern, pre):
+    """Ranks as the vocabulary and merges of a GGUF: every split of every piece in two pieces, as transformers does."""
+    import gguf
+    with open(unpack(data, file, folder), "rb") as f:
+        ranks = {base64.b64decode(t): int(r) for t, r in (line.split() for line in f if line.strip())}
+    spelling = byte_level_spelling()
+    spell = {piece: "".join(spelling[b] for b in piece) for piece in ranks}
+    pieces, merges = sorted(ranks, key=ranks.get), []
+    for piece in pieces:
+        halves = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
+        splits = sorted((ranks[l], ranks[r], l, r) for l, r in halves if l in ranks and r in ranks)
+        merges += [spell[l] + " " + spell[r] for _, _, l, r in splits]
+    path = os.path.join(folder, "vocabulary.gguf")
+    writer = gguf.GGUFWriter(path, "gpt2")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list([spell[piece] for piece in pieces])
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(pieces))
+    writer.add_token_merges(merges)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    encoding = tiktoken.Encoding(preset, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    return path, "-", 0, lambda texts: [encoding.encode_ordinary(t) for t in texts]
 
 
 def encode_all(tokenizer):
@@ -140,6 +173,8 @@ def references(data):
             lambda d: by_tiktoken(data, d, "cl100k/cl100k_base.tiktoken", "cl100k", pattern["cl100k_base"]),
         "o200k ranks / tiktoken":
             lambda d: by_tiktoken(data, d, "o200k/o200k_base.tiktoken", "o200k", pattern["o200k_base"]),
+        "o200k GGUF / tiktoken":
+            lambda d: by_gguf(data, d, "o200k/o200k_base.tiktoken", "o200k", pattern["o200k_base"], "gpt-4o"),
         "llama3 ranks / tiktoken":
             lambda d: by_tiktoken(data, d, "llama3/tokenizer.model", "llama3", pattern["llama3"]),
         "tekken.json / mistral-common": lambda d: tekken(data, d),
@@ -193,6 +228,14 @@ def code(build, limit):
 
 def english(data, limit):
     return cut(read_text(data + "/text/tinyshakespeare.txt.gz")[:limit] + read_text(data + "/text/the-verdict.txt"), 40)
+
+
+def ebooks(data):
+    texts = []
+    for path in sorted(glob.glob(data + "/text/standard_ebooks/*.zst")):
+        text = subprocess.run(["zstd", "-dc", path], capture_output=True, check=True).stdout.decode()
+        texts += cut(text, 40)[len(text.splitlines()):]
+    return texts
 
 
 SEGMENTS = [
@@ -255,46 +298,32 @@ def run_wazn(build, path, preset, flags, texts):
     return results, lost, done.stderr.decode().strip()
 
 
+def batches(texts, size):
+    """Of about this many characters, so that the ids of one fit memory."""
+    batch, used = [], 0
+    for text in texts:
+        batch.append(text)
+        used += len(text)
+        if used >= size:
+            yield batch
+            batch, used = [], 0
+    if batch:
+        yield batch
+
+
 def compare(name, make, build, texts):
     with tempfile.TemporaryDirectory() as folder:
         path, preset, flags, encode = make(folder)
-        ours, lost, _ = run_wazn(build, path, preset, flags, texts)
-        differences = 0
-        for i in range(0, len(texts), 1000):
-            for text, mine, theirs in zip(texts[i:i + 1000], ours[i:i + 1000], encode(texts[i:i + 1000])):
+        differences = all_lost = 0
+        for batch in batches(texts, 4000000):
+            ours, lost, _ = run_wazn(build, path, preset, flags, batch)
+            all_lost += lost
+            for text, mine, theirs in zip(batch, ours, encode(batch)):
                 if mine != theirs:
                     differences += 1
                     if differences <= 5:
                         print(f"  {text!r}\n    wazn  {mine}\n    other {theirs}", file=sys.stderr)
-    return differences, lost
-
-
-def speed(name, make, build, samples):
-    with tempfile.TemporaryDirectory() as folder:
-        path, preset, flags, encode = make(folder)
-        for label, texts in samples.items():
-            size = sum(len(t.encode()) for t in texts)
-            mine = min(float(run_wazn(build, path, preset, flags, texts)[2].split()[-2]) for _ in range(3))
-            theirs = 1e9
-            for _ in range(2):
-                begun = time.process_time()
-                encode(texts)
-                theirs = min(theirs, time.process_time() - begun)
-            print(f"| {name} | {label} | {size / mine / 1e6:.1f} | {size / theirs / 1e6:.1f} | {theirs / mine:.1f} |", flush=True)
-
-
-def blocks(text, size):
-    return [text[i:i + size] for i in range(0, len(text), size)]
-
-
-def speed_samples(args):
-    udhr = " ".join(read_text(p) for p in sorted(glob.glob(args.data + "/text/multilingual/pud_zh*.gz")))
-    return {
-        "books": blocks(read_text(args.data + "/text/tinyshakespeare.txt.gz"), 20000),
-        "Arabic": blocks(read_text(args.data + "/text/ar/tashkeela_val.txt.gz")[:500000], 20000),
-        "code": blocks("".join(code(args.build, 1000000)[-30000:])[:1000000], 20000),
-        "Chinese": blocks(udhr, 20000),
-    }
+    return differences, all_lost
 
 
 def main():
@@ -303,18 +332,10 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--fuzz", type=int, default=100000)
     parser.add_argument("--only", default="")
-    parser.add_argument("--speed", action="store_true")
     args = parser.parse_args()
     args.build = os.path.abspath(args.build)
     made = references(args.data)
-    if args.speed:
-        samples = speed_samples(args)
-        print("| tokenizer / reference | text | wazn MB/s | reference MB/s | ratio |\n|---|---|---|---|---|")
-        for name, make in made.items():
-            if args.only in name:
-                speed(name, make, args.build, samples)
-        return
-    texts = multilingual(args.data) + code(args.build, 4000000) + english(args.data, 600000)
+    texts = multilingual(args.data) + code(args.build, 4000000) + english(args.data, 600000) + ebooks(args.data)
     print(f"| tokenizer / reference | texts | fuzzed | MB | differences | do not decode to themselves |\n|---|---|---|---|---|---|")
     failed = 0
     for i, (name, make) in enumerate(made.items()):
