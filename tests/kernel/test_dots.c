@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every version of every format's dots that this processor can run, against sums of decoded values in double
- * precision. A plain main, so that script/check-neon can run it where no test library is installed; with the
- * argument "few" it tries a selection of shapes, for emulators. */
+ * precision. With the argument "few" it tries a selection of shapes, for emulators. */
 #include "base/cpu.h"
 #include "base/random.h"
 #include "tensor/block.h"
