@@ -40,11 +40,18 @@ def by_tokenizers(pattern):
 
 
 def left_alone_by_nfc():
-    """Characters that normalise under a later Unicode (Python's here, utf8proc's there) but not under tokenizers'."""
+    """Characters that normalise under a later Unicode (Python's here, utf8proc's there) but not under tokenizers', and
+    those that join what stands before them only to such."""
     nfc = normalizers.NFC()
-    return [c for c in POINTS if any(
+    alone = {c for c in POINTS if any(
         nfc.normalize_str(text) != unicodedata.normalize("NFC", text)
-        for text in (chr(c), "a\u0345" + chr(c), chr(c) + "\u0334", unicodedata.normalize("NFD", chr(c))))]
+        for text in (chr(c), "a\u0345" + chr(c), chr(c) + "\u0334", unicodedata.normalize("NFD", chr(c))))}
+    joined = {}
+    for c in POINTS:
+        parts = unicodedata.decomposition(chr(c)).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            joined.setdefault(int(parts[1], 16), set()).add(c)
+    return alone | {last for last, whole in joined.items() if whole <= alone}
 
 
 def main():

@@ -276,6 +276,29 @@ static void streams_are_whole_utf8(void **state)
     json_decref(root);
 }
 
+/* NFC composes what it composed in the Unicode of the reference: U+11935 U+11930 became one character later. */
+static void nfc_of_its_time(void **state)
+{
+    static const char *const texts[][2] = { { "e\xcc\x81", "\xc3\xa9" },
+        { "\xf0\x91\xa4\xb5\xf0\x91\xa4\xb0", "\xf0\x91\xa4\xb5\xf0\x91\xa4\xb0" },
+        { "\xf0\x91\xa4\xb8" "e\xcc\x81", "\xf0\x91\xa4\xb8\xc3\xa9" } };
+    json_t *root = byte_json_new();
+    (void)state;
+    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    struct tokenizer *t = open_json_new(root);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct tokens ids = { 0 };
+        struct buffer back = { 0 };
+        assert_int_equal(tokenizer_encode(t, texts[i][0], strlen(texts[i][0]), 0, &ids, NULL), 0);
+        assert_int_equal(tokenizer_decode(t, ids.ids, ids.used, true, &back, NULL), 0);
+        assert_string_equal(back.data, texts[i][1]);
+        tokens_release(&ids);
+        buffer_release(&back);
+    }
+    tokenizer_close(t);
+    json_decref(root);
+}
+
 /* -- hostile files -- */
 
 static void refuse(struct tokenizer *t, int rc, const struct error *err, int wanted, const char *says)
@@ -485,6 +508,7 @@ int main(void)
         cmocka_unit_test(merges_like_the_definition),
         cmocka_unit_test(special_text_is_matched_when_asked),
         cmocka_unit_test(streams_are_whole_utf8),
+        cmocka_unit_test(nfc_of_its_time),
         cmocka_unit_test(hostile_json),
         cmocka_unit_test(hostile_ranks),
         cmocka_unit_test(hostile_tekken),
