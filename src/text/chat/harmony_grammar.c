@@ -221,6 +221,7 @@ static const uint64_t *one(const struct chat_grammar *g, int32_t id)
 const uint64_t *chat_grammar_next(const struct chat_grammar *g, const struct chat_parser *p)
 {
     const struct tokens *said = &p->header.ids;
+    const int32_t *behind = said->ids; /* the role */
     size_t skip = 0, found = 0;
     if (harmony_in_content(p))
         return g->sets[p->channel];
@@ -234,9 +235,10 @@ const uint64_t *chat_grammar_next(const struct chat_grammar *g, const struct cha
         skip = g->role.used;
         if (said->used < skip || memcmp(said->ids, g->role.ids, skip * sizeof *said->ids) != 0)
             return NULL;
+        behind += skip;
     }
     for (size_t at = 0; at < g->headers.used; at += (size_t)g->headers.ids[at] + 1) {
-        int32_t id = next_of(g->headers.ids + at + 1, (size_t)g->headers.ids[at], said->ids + skip, said->used - skip);
+        int32_t id = next_of(g->headers.ids + at + 1, (size_t)g->headers.ids[at], behind, said->used - skip);
         if (id >= 0)
             set_bit(g->sets[CHAT_CHANNELS], id, true);
         found += id >= 0;

@@ -66,12 +66,12 @@ bool harmony_header_channel(struct chat_header *h)
     return first;
 }
 
-/* The words of a text, at most WORDS_MAX; *rest is where the next would begin. */
+/* The words of a text, at most WORDS_MAX. */
 static int split(const struct buffer *b, struct word words[WORDS_MAX])
 {
-    const char *at = b->data, *end = at + b->used;
+    const char *at = b->used ? b->data : "", *end = at + b->used;
     int n = 0;
-    while (b->used && n < WORDS_MAX) {
+    while (n < WORDS_MAX) {
         while (at < end && is_blank(*at))
             at++;
         if (at == end)
