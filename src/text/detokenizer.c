@@ -92,8 +92,9 @@ int detokenizer_push(struct detokenizer *d, int32_t id, struct buffer *out, stru
         size_t used = add_whole(out, bytes.data, bytes.used);
         d->held_bytes = bytes.used - used;
         memcpy(d->held, bytes.data + used, d->held_bytes);
-        d->begun = begun;
     }
+    if (rc == 0)
+        d->begun = begun; /* also by a token of which the dropped space was all */
     buffer_release(&bytes);
     return rc ? rc : buffer_check(out, "decoded text", err);
 }

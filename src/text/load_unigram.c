@@ -3,6 +3,8 @@
  * and special tokens stand elsewhere in the file. */
 #include "text/spm_impl.h"
 
+#include <stdlib.h>
+
 static int read_entry(struct tokenizer *t, const json_t *entry, int32_t id, bool byte_fallback, struct error *err)
 {
     const struct spm *m = t->state;
@@ -17,6 +19,7 @@ static int read_entry(struct tokenizer *t, const json_t *entry, int32_t id, bool
         kind = TOKEN_UNKNOWN;
     else if (byte_fallback && vocab_byte_value(text, n) >= 0)
         kind = TOKEN_BYTE;
+    m->exact[id] = json_number_value(score);
     int rc = vocab_put(&t->vocab, id, text, n, kind, err);
     return rc ? rc : vocab_put_score(&t->vocab, id, (float)json_number_value(score), err);
 }
@@ -35,7 +38,9 @@ int load_json_unigram(struct tokenizer *t, const json_t *model, struct error *er
         return rc;
     struct spm *m = t->state;
     m->unknown = (int32_t)unknown;
-    m->wide = true;
+    m->exact = calloc(count, sizeof *m->exact);
+    if (!m->exact)
+        return error_memory(err, count * sizeof *m->exact, "the scores of a vocabulary");
     t->role[TOKEN_UNK] = m->unknown;
     rc = vocab_reserve(&t->vocab, (int64_t)count, err);
     for (size_t i = 0; i < count && rc == 0; i++)

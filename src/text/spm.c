@@ -25,6 +25,7 @@ void spm_close(struct tokenizer *t)
     charsmap_release(&m->rules);
     trie_release(&m->user);
     trie_release(&m->pieces);
+    free(m->exact);
     free(m);
     t->state = NULL;
 }
@@ -78,7 +79,7 @@ int spm_finish(struct tokenizer *t, struct error *err)
     struct spm *m = t->state;
     const struct vocab *v = &t->vocab;
     m->size = v->size;
-    m->lowest = FLT_MAX;
+    m->lowest = DBL_MAX;
     m->words_apart = true;
     if (!v->score)
         return error_set(err, ERROR_FORMAT, "the vocabulary of %d pieces has no scores", (int)v->size);
@@ -89,8 +90,8 @@ int spm_finish(struct tokenizer *t, struct error *err)
             return error_set(err, ERROR_FORMAT, "the score of piece %d is not a number", (int)id);
         m->has_unused |= v->kind[id] == TOKEN_UNUSED && v->length[id];
         m->byte_fallback |= v->kind[id] == TOKEN_BYTE;
-        if (v->kind[id] == TOKEN_NORMAL || m->wide)
-            m->lowest = fminf(m->lowest, v->score[id]);
+        if (v->kind[id] == TOKEN_NORMAL || m->exact)
+            m->lowest = fmin(m->lowest, m->exact ? m->exact[id] : (double)v->score[id]);
         if (v->kind[id] == TOKEN_NORMAL || v->kind[id] == TOKEN_UNUSED)
             m->words_apart = m->words_apart && !reaches_next_word(v->bytes.data + v->start[id], v->length[id]);
     }

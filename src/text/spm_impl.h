@@ -32,8 +32,9 @@ struct spm {
     bool byte_fallback;    /* characters without a piece become their bytes */
     bool has_unused;       /* some pieces only serve as steps of merging */
     bool words_apart;      /* no piece goes on into a next word: merging needs to look at one word at a time */
-    bool wide;             /* unigram: sums in double, as the tokenizers library has them, not in float */
-    float lowest;           /* score of a normal piece */
+    double *exact; /* (size) unigram of tokenizer.json: scores, and then sums, in double as the tokenizers library has
+                      them; NULL: those of the vocabulary, in float */
+    double lowest; /* score of a normal piece */
 };
 
 extern const struct tokenizer_model spm_bpe_model, unigram_model;

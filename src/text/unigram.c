@@ -24,7 +24,9 @@ struct lattice {
 
 static double piece_score(const struct lattice *l, int32_t id, size_t length)
 {
-    if (l->t->vocab.kind[id] == TOKEN_USER && !l->m->wide) /* above what its parts could score */
+    if (l->m->exact)
+        return l->m->exact[id];
+    if (l->t->vocab.kind[id] == TOKEN_USER) /* above what its parts could score */
         return (double)(float)(USER_BONUS * (double)(length - 1));
     return (double)l->t->vocab.score[id];
 }
@@ -33,7 +35,7 @@ static void reach(struct lattice *l, size_t start, size_t end, double score, int
 {
     struct best *b = &l->best[end];
     score += l->best[start].score;
-    if (!l->m->wide)
+    if (!l->m->exact)
         score = (double)(float)score;
     if (b->start < 0 || score > b->score)
         *b = (struct best){score, (int32_t)start, id};
@@ -72,7 +74,7 @@ static int encode_piece(
     if (!l.best)
         return error_memory(err, (n + 1) * sizeof *l.best, "cutting a text");
     l.unknown_score =
-        l.m->wide ? (double)l.m->lowest - (double)UNKNOWN_PENALTY : (double)(l.m->lowest - UNKNOWN_PENALTY);
+        l.m->exact ? l.m->lowest - (double)UNKNOWN_PENALTY : (double)((float)l.m->lowest - UNKNOWN_PENALTY);
     for (size_t i = 0; i <= n; i++)
         l.best[i].start = -1;
     l.best[0].score = 0;

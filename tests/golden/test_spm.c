@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tiny SentencePiece models against the sentencepiece package (data/sentencepiece.json, written by
  * tools/golden/sentencepiece_small.py), and models that must be refused. */
+#include "make_gguf.h"
 #include "small_spm.h"
 #include "support.h"
 #include "text/tokenizer_impl.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +63,75 @@ static struct tokenizer *open_model(const json_t *golden, const json_t *m)
     return t;
 }
 
+struct entry {
+    char text[32];
+    float score;
+    int type;
+};
+
+static int put_entries(struct entry *to, int n, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++, n++) {
+        const json_t *p = json_array_get(list, i);
+        snprintf(to[n].text, sizeof to[n].text, "%s", json_string_value(json_array_get(p, 0)));
+        to[n].score = (float)json_number_value(json_array_get(p, 1));
+        to[n].type = (int)json_integer_value(json_array_get(p, 2));
+    }
+    return n;
+}
+
+/* The pieces as arrays, ids as in open_model. */
+static void put_gguf_pieces(struct make_gguf *g, const json_t *golden, const json_t *m)
+{
+    static struct entry all[1024];
+    int n = put_entries(all, 0, json_object_get(golden, "special"));
+    for (int i = 0; json_flag(m, "byte_fallback", false) && i < 256; i++, n++) {
+        all[n] = (struct entry){.type = SPM_BYTE};
+        snprintf(all[n].text, sizeof all[n].text, "<0x%02X>", (unsigned)i);
+    }
+    n = put_entries(all, n, json_object_get(golden, "words"));
+    n = put_entries(all, n, json_object_get(m, "more"));
+    assert_true(n < 1024);
+    make_array(g, "tokenizer.ggml.tokens", GGUF_STRING, (uint64_t)n);
+    for (int i = 0; i < n; i++)
+        make_string(&g->keys, all[i].text, strlen(all[i].text));
+    make_array(g, "tokenizer.ggml.token_type", GGUF_INT32, (uint64_t)n);
+    for (int i = 0; i < n; i++)
+        make_number(&g->keys, (uint64_t)all[i].type, 4);
+    make_array(g, "tokenizer.ggml.scores", GGUF_FLOAT32, (uint64_t)n);
+    for (int i = 0; i < n; i++)
+        buffer_add(&g->keys, &all[i].score, sizeof all[i].score);
+}
+
+/* The same model as a GGUF vocabulary "llama" or "t5". */
+static struct tokenizer *open_gguf(const json_t *golden, const json_t *m)
+{
+    static unsigned char charsmap[1 << 16];
+    struct make_gguf g = {0};
+    struct buffer file = {0};
+    struct error err = {0};
+    struct tokenizer *t;
+    const char *path = test_join(test_folder(), "vocabulary.gguf");
+    make_text(&g, "general.architecture", "llama");
+    make_text(&g, "tokenizer.ggml.model", json_whole(m, "type", 0) == SPM_BPE ? "llama" : "t5");
+    make_whole(&g, "tokenizer.ggml.add_space_prefix", GGUF_BOOL, json_flag(m, "dummy_prefix", true));
+    make_whole(&g, "tokenizer.ggml.remove_extra_whitespaces", GGUF_BOOL, json_flag(m, "collapse", false));
+    make_whole(&g, "tokenizer.ggml.bos_token_id", GGUF_UINT32, 1);
+    make_whole(&g, "tokenizer.ggml.eos_token_id", GGUF_UINT32, 2);
+    if (json_flag(m, "rules", false)) {
+        size_t n = from_hex(json_text(golden, "charsmap", ""), charsmap, sizeof charsmap);
+        make_array(&g, "tokenizer.ggml.precompiled_charsmap", GGUF_UINT8, n);
+        buffer_add(&g.keys, charsmap, n);
+    }
+    put_gguf_pieces(&g, golden, m);
+    make_gguf_end(&g, &file);
+    test_write(path, file.data, file.used);
+    buffer_release(&file);
+    if (tokenizer_open(&t, path, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    return t;
+}
+
 static void check_case(const struct tokenizer *t, const char *name, const json_t *c)
 {
     const json_t *text = json_array_get(c, 0), *want = json_array_get(c, 1), *back = json_array_get(c, 2);
@@ -92,6 +163,12 @@ static void test_models(void **state)
         const json_t *m = json_array_get(models, i), *cases = json_object_get(m, "cases");
         struct tokenizer *t = open_model(golden, m);
         assert_true(json_array_size(cases) >= 20);
+        for (size_t k = 0; k < json_array_size(cases); k++)
+            check_case(t, json_text(m, "name", "?"), json_array_get(cases, k));
+        tokenizer_close(t);
+        if (json_flag(m, "suffix", false)) /* GGUF has no word for it */
+            continue;
+        t = open_gguf(golden, m);
         for (size_t k = 0; k < json_array_size(cases); k++)
             check_case(t, json_text(m, "name", "?"), json_array_get(cases, k));
         tokenizer_close(t);

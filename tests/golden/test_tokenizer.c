@@ -93,13 +93,53 @@ static void check_small(const char *name)
 
 static void small_tokenizers(void **state)
 {
-    static const char *const names[] = {"fallback", "fused", "gpt2", "llama3", "merged", "metaspace", "own", "unknown"};
+    static const char *const names[] = {"fallback", "fused", "gpt2", "llama3", "merged", "metaspace", "own", "unknown",
+        "unigram_always", "unigram_first", "unigram_folded", "unigram_unsplit"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char file[64];
         snprintf(file, sizeof file, "tokenizer_small_%s.json", names[i]);
         check_small(file);
     }
+}
+
+/* What is not supported is named, not passed over. */
+static void rules_are_refused(void **state)
+{
+    static const char text[] = "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Precompiled\","
+                               "\"precompiled_charsmap\":\"AAAA\"}]},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,"
+                               "\"vocab\":[[\"<unk>\",0],[\"a\",-1]]}}";
+    const char *path = test_join(test_folder(), "tokenizer.json");
+    struct error err = {0};
+    struct tokenizer *t;
+    (void)state;
+    test_write(path, text, sizeof text - 1);
+    assert_int_equal(tokenizer_open(&t, path, NULL, &err), ERROR_UNSUPPORTED);
+    assert_null(t);
+    assert_non_null(strstr(err.text, "normalizer \"Precompiled\" is not supported"));
+}
+
+/* -- a GGUF vocabulary "llama" -- */
+
+static void real_gguf(void **state)
+{
+    const char *path = test_data("formats/gguf/ggml-vocab-baichuan.gguf");
+    (void)state;
+    if (!path)
+        skip();
+    struct tokenizer *t = open_new(path, NULL);
+    json_t *cases = golden_new("tokenizer_baichuan.json");
+    assert_true(json_array_size(cases) >= 300);
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *one = json_array_get(cases, i), *text = json_array_get(one, 0);
+        check_ids(t, text, 0, json_array_get(one, 1));
+        if (!strstr(json_string_value(text), "\xe2\x96\x81")) /* that is what spaces become: it comes back as one */
+            check_round_trip(t, text);
+    }
+    assert_int_equal(tokenizer_special(t, TOKEN_EOS), 2);
+    assert_true(tokenizer_adds_bos(t));
+    json_decref(cases);
+    tokenizer_close(t);
 }
 
 static void small_ranks(void **state)
@@ -345,6 +385,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_tokenizers),
+        cmocka_unit_test(rules_are_refused),
+        cmocka_unit_test(real_gguf),
         cmocka_unit_test(small_ranks),
         cmocka_unit_test(gguf_like_json),
         cmocka_unit_test(real_ranks),
