@@ -33,8 +33,8 @@ static int find_chat(struct wazn_model *m, const char *name, struct error *err)
 {
     if (!name) {
         /* A model without a chat format still continues text: the reason is kept for those who chat. */
-        chat_detect(&m->chat, source_chat_template(m->source), m->tokenizer, &m->chat_error);
-        return 0;
+        int rc = chat_detect(&m->chat, source_chat_template(m->source), m->tokenizer, &m->chat_error);
+        return rc == ERROR_MEMORY ? error_set(err, rc, "%s", m->chat_error.text) : 0;
     }
     m->chat = chat_format_find(name);
     return m->chat ? 0 : error_set(err, ERROR_USAGE, "there is no chat format \"%s\"", name);

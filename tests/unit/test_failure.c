@@ -14,11 +14,16 @@
 #include "file/gguf.h"
 #include "file/safetensors.h"
 #include "file/source.h"
+#include "infer/generate.h"
 #include "infer/session.h"
 #include "kernel/kernel.h"
 #include "make_gguf.h"
 #include "model/model.h"
+#include "small_spm.h"
+#include "text/chat/chat.h"
 #include "text/tokenizer.h"
+
+#include <wazn.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -350,6 +355,142 @@ static int try_tokenizer_gguf(struct error *err)
     return rc;
 }
 
+/* Open, and there and back. */
+static int try_text(const char *name, struct error *err)
+{
+    struct tokenizer *t;
+    struct tokens ids = { 0 };
+    struct buffer text = { 0 };
+    int rc = tokenizer_open(&t, test_join(root, name), NULL, err);
+    if (rc == 0)
+        rc = tokenizer_encode(t, "a ba<s>", 7, TOKENIZE_DEFAULT, &ids, err);
+    if (rc == 0)
+        rc = tokenizer_decode(t, ids.ids, ids.used, true, &text, err);
+    buffer_release(&text);
+    tokens_release(&ids);
+    tokenizer_close(t);
+    return rc;
+}
+
+static int try_tokenizer_model(struct error *err)
+{
+    return try_text("tokenizer.model", err);
+}
+
+static int try_tokenizer_unigram(struct error *err)
+{
+    return try_text("unigram.model", err);
+}
+
+static int try_gguf_llama(struct error *err)
+{
+    return try_text("llama.gguf", err);
+}
+
+static int ignore_token(void *context, int32_t id, struct error *err)
+{
+    (void)context, (void)id, (void)err;
+    return 0;
+}
+
+static int try_generate(struct error *err)
+{
+    const struct session_options options = { .context = 4, .threads = 1 };
+    const struct generate_options limits = { .max_tokens = 2 };
+    const int32_t ids[] = { 1, 2 };
+    struct source *s = NULL;
+    struct model *m = NULL;
+    struct session *session = NULL;
+    struct sampler *sampler = NULL;
+    struct sampling sampling;
+    struct generation g = { .tokens = 0 };
+    int rc = sampling_init(&sampling, NULL, err);
+    if (rc == 0)
+        rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
+    if (rc == 0)
+        rc = model_open(&m, s, NULL, err);
+    if (rc == 0)
+        rc = session_open(&session, m, &options, err);
+    if (rc == 0)
+        rc = sampler_open(&sampler, &sampling, 5, err);
+    if (rc == 0) {
+        long calls = sim.calls;
+        rc = session_sync(session, ids, 2, NULL, err);
+        if (rc == 0)
+            rc = generate(session, sampler, &limits, ignore_token, NULL, &g, err);
+        assert_int_equal(g.tokens, 2);
+        assert_int_equal(sim.calls, calls);
+    }
+    sampler_close(sampler);
+    session_close(session);
+    model_close(m);
+    source_close(s);
+    return rc;
+}
+
+static int ignore_text(void *context, const char *text, size_t length)
+{
+    (void)context, (void)text, (void)length;
+    return 0;
+}
+
+static int try_public(struct error *err)
+{
+    const struct wazn_model_options options = { .tokenizer = test_join(root, "tokenizer.model"),
+        .chat_format = "plain" };
+    const struct wazn_session_options limits = { .threads = 1, .max_tokens = 1, .temperature = -1 };
+    struct wazn_model *m;
+    struct wazn_session *s = NULL;
+    struct wazn_error e = { 0 };
+    int rc = wazn_model_open(&m, test_join(root, "model.bin"), &options, &e);
+    if (rc == 0)
+        rc = wazn_session_open(&s, m, &limits, &e);
+    if (rc == 0)
+        rc = wazn_session_generate(s, "a", ignore_text, NULL, &e);
+    if (rc == 0)
+        rc = wazn_session_chat(s, "a", ignore_text, NULL, &e);
+    wazn_session_close(s);
+    wazn_model_close(m);
+    return rc ? error_set(err, e.code, "%s", e.text) : 0;
+}
+
+/* -- conversations: what is rendered, and with what, is made before -- */
+
+static struct {
+    const struct chat_format *format;
+    const struct tokenizer *tokenizer;
+    struct chat_request request;
+} talk;
+
+static int try_render(struct error *err)
+{
+    struct tokens ids = { 0 };
+    int rc = chat_render(talk.format, talk.tokenizer, &talk.request, &ids, err);
+    if (rc == 0)
+        rc = chat_stops(talk.format, talk.tokenizer, &ids, err);
+    tokens_release(&ids);
+    return rc;
+}
+
+static void ignore_piece(void *context, enum chat_channel channel, const char *bytes, size_t n)
+{
+    (void)context, (void)channel, (void)bytes, (void)n;
+}
+
+static int try_reply(struct error *err)
+{
+    static const char reply[] = "<think>hm</think> yes <tool_call>{}</tool_call>\xc3";
+    struct chat_parser p;
+    int rc = 0;
+    chat_parser_init(&p, talk.format, talk.tokenizer, ignore_piece, NULL);
+    for (size_t i = 0; rc == 0 && i < sizeof reply - 1; i++)
+        rc = chat_parser_push(&p, (unsigned char)reply[i], err);
+    if (rc == 0)
+        rc = chat_parser_end(&p, err);
+    chat_parser_release(&p);
+    return rc;
+}
+
 static const struct attempt {
     const char *name;
     int (*run)(struct error *err);
@@ -367,6 +508,11 @@ static const struct attempt {
     { "tiktoken ranks", try_ranks },
     { "vocab.json with merges.txt", try_vocab_merges },
     { "a tekken.json", try_tekken },
+    { "a tokenizer.model", try_tokenizer_model },
+    { "a tokenizer.model of unigram", try_tokenizer_unigram },
+    { "a GGUF vocabulary \"llama\"", try_gguf_llama },
+    { "a sampler and a reply", try_generate },
+    { "the public interface", try_public },
 };
 
 /* -- inputs -- */
@@ -462,6 +608,43 @@ static void put_byte_level_files(void)
         "\"token_bytes\":\"Yg==\"},{\"rank\":2,\"token_bytes\":\"YWI=\"}]}");
 }
 
+/* <unk> <s> </s> a and the space: as many as model.bin has. */
+static void put_sentencepiece(const char *name, enum small_spm_model type)
+{
+    struct buffer model = { 0 };
+    const struct small_settings s = { .type = type, .bos = 1, .eos = 2, .pad = -1, .escape = true };
+    small_piece(&model, "<unk>", 0, SPM_UNKNOWN);
+    small_piece(&model, "<s>", 0, SPM_CONTROL);
+    small_piece(&model, "</s>", 0, SPM_CONTROL);
+    small_piece(&model, "a", -1, SPM_NORMAL);
+    small_piece(&model, "\xe2\x96\x81", -2, SPM_NORMAL);
+    small_settings(&model, &s);
+    put(name, model.data, model.used);
+    buffer_release(&model);
+}
+
+static void put_llama_vocabulary(void)
+{
+    static const char *const pieces[] = { "<unk>", "<s>", "</s>", "a", "\xe2\x96\x81", "<start_of_turn>" };
+    static const int types[] = { 2, 3, 3, 1, 1, 4 };
+    struct make_gguf m = { 0 };
+    struct buffer b = { 0 };
+    make_text(&m, "general.architecture", "llama");
+    make_text(&m, "tokenizer.ggml.model", "llama");
+    make_array(&m, "tokenizer.ggml.tokens", GGUF_STRING, 6);
+    for (int i = 0; i < 6; i++)
+        make_string(&m.keys, pieces[i], strlen(pieces[i]));
+    make_array(&m, "tokenizer.ggml.token_type", GGUF_INT32, 6);
+    for (int i = 0; i < 6; i++)
+        make_number(&m.keys, (uint64_t)types[i], 4);
+    make_array(&m, "tokenizer.ggml.scores", GGUF_FLOAT32, 6);
+    for (int i = 0; i < 6; i++)
+        make_number(&m.keys, 0, 4);
+    make_gguf_end(&m, &b);
+    put("llama.gguf", b.data, b.used);
+    buffer_release(&b);
+}
+
 /* Width 8, hidden 4, 2 layers, 2 heads, 1 kv head, 5 tokens, 4 positions. */
 static void put_llama2c(void)
 {
@@ -496,6 +679,9 @@ static int put_inputs(void **state)
     put_llama2c();
     put_vocabulary();
     put_byte_level_files();
+    put_sentencepiece("tokenizer.model", SPM_BPE);
+    put_sentencepiece("unigram.model", SPM_UNIGRAM);
+    put_llama_vocabulary();
     put_text("tokenizer.json", "{\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
         "\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
         "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},"
@@ -533,24 +719,65 @@ static bool attempt(const struct attempt *t, long n)
     return reached;
 }
 
+static void attempt_all(const struct attempt *t)
+{
+    long n = 1;
+    attempt(t, 0);
+    /* every one of the first thousand, then ever wider steps */
+    while (attempt(t, n))
+        n += 1 + n / 1000;
+    print_message("%s: %ld requests\n", t->name, sim.calls);
+}
+
 static void nothing_leaks(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
-        long n = 1;
-        attempt(&tries[i], 0);
-        /* every one of the first thousand, then ever wider steps */
-        while (attempt(&tries[i], n))
-            n += 1 + n / 1000;
-        print_message("%s: %ld requests\n", tries[i].name, sim.calls);
+        attempt_all(&tries[i]);
         assert_true(sim.calls > 3);
     }
+}
+
+/* Every format: a conversation, with tools where it takes them, and a reply. */
+static void conversations_leak_nothing(void **state)
+{
+    static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\","
+                                "\"parameters\":{\"type\":\"object\",\"properties\":{}}}}]";
+    static const struct chat_message said[] = { { .role = "user", .content = "u" },
+        { .role = "assistant", .content = "a" }, { .role = "user", .content = "v" } };
+    const char *names[66] = { "<s>", "</s>" };
+    int n = 2;
+    json_t *list;
+    (void)state;
+    for (int i = 0; n < 66 && (names[n] = chat_mark(i)); i++) {
+        int k = 0;
+        while (strcmp(names[k], names[n]) != 0)
+            k++;
+        n += k == n;
+    }
+    struct tokenizer *t = small_byte_tokenizer(names, n, "<s>", "</s>");
+    assert_non_null(t);
+    assert_int_equal(json_read_new(&list, tools, sizeof tools - 1, "tools", NULL), 0);
+    for (int f = 0; chat_formats[f]; f++) {
+        talk.format = chat_formats[f];
+        talk.tokenizer = t;
+        talk.request = (struct chat_request) { .messages = said, .n_messages = 3, .tools = list,
+            .add_generation_prompt = true };
+        if (try_render(NULL) == ERROR_USAGE)
+            talk.request.tools = NULL;
+        assert_int_equal(try_render(NULL), 0);
+        attempt_all(&(const struct attempt) { talk.format->name, try_render });
+        attempt_all(&(const struct attempt) { "its reply", try_reply });
+    }
+    json_decref(list);
+    tokenizer_close(t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_leaks),
+        cmocka_unit_test(conversations_leak_nothing),
     };
     json_set_alloc_funcs(jansson_malloc, free);
     return cmocka_run_group_tests(tests, put_inputs, NULL);
