@@ -271,7 +271,7 @@ static void inspect_tells_everything(void **state)
     program_release(&p);
     RUN(&p, 0, NULL, "inspect", "-m", model);
     assert_non_null(strstr(p.output.data, "! needs a licence of its own above 700 million"));
-    assert_non_null(strstr(p.output.data, "temperature 0.8 (default)"));
+    assert_non_null(strstr(p.output.data, "temperature           0.8  (default)"));
     program_release(&p);
 }
 
