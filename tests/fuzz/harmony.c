@@ -88,7 +88,7 @@ static void check_replay(const int32_t *ids, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    int32_t *ids = malloc((size + 1) * sizeof *ids);
+    int32_t *ids = calloc(size + 1, sizeof *ids);
     if (!ids)
         return 0;
     for (size_t i = 0; i < size; i++)
