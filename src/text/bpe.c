@@ -32,6 +32,7 @@ struct bpe {
     int32_t *byte_pairs; /* (65536) rank of each pair of bytes: what every piece begins with; NULL for characters */
     int32_t *merged; /* (merges) id of the pair of that rank */
     size_t merges, capacity;
+    bool joined_by_bytes; /* merges look at ids, but only bytes that are a piece merge: a cheap first question */
     struct waiting_merge waiting[BATCH];
     size_t waiting_count;
     struct buffer waiting_text;
@@ -73,6 +74,8 @@ static inline int32_t rank_of(const struct tokenizer *t, const struct bpe *b, in
 {
     if (n == 2 && b->byte_pairs)
         return b->byte_pairs[(unsigned)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[1]];
+    if (b->joined_by_bytes && !vocab_may_hold(&t->vocab, bytes, n))
+        return NO_RANK;
     if (!b->options.by_rank)
         return (int32_t)((slot_of(b, (uint32_t)left, (uint32_t)right)->behind - 1) & NO_RANK); /* a free one: NO_RANK */
     int32_t id = vocab_find(&t->vocab, bytes, n);
@@ -465,6 +468,7 @@ int bpe_new(struct tokenizer *t, const struct bpe_options *options, size_t merge
     b->options.prefix = b->options.suffix = NULL;
     b->prefix_n = options->prefix ? strlen(options->prefix) : 0;
     b->suffix_n = options->suffix ? strlen(options->suffix) : 0;
+    b->joined_by_bytes = !options->by_rank && !options->characters && options->unknown < 0;
     b->wholes = t->vocab.size;
     b->whole = calloc((size_t)b->wholes + 1, 1);
     b->prefix = strdup(options->prefix ? options->prefix : "");

@@ -55,6 +55,8 @@ int vocab_index(struct vocab *v, struct error *err);
 int32_t vocab_find(const struct vocab *v, const char *piece, size_t n); /* -1: none, or before vocab_index */
 /* Is id >= 0 what vocab_find would answer? Cheap, but may say no where it is. */
 bool vocab_finds(const struct vocab *v, const char *piece, size_t n, int32_t id);
+/* False: vocab_find would answer -1. True: it mostly would not. For n > 0; touches little memory. */
+bool vocab_may_hold(const struct vocab *v, const char *piece, size_t n);
 /* vocab_find in two steps, for many pieces at a time: hash (map_hash) and prefetch all, then find each. */
 void vocab_prefetch(const struct vocab *v, uint32_t hash);
 int32_t vocab_find_hashed(const struct vocab *v, const char *piece, size_t n, uint32_t hash);

@@ -187,11 +187,19 @@ int vocab_index(struct vocab *v, struct error *err)
     return 0;
 }
 
+static inline bool in_filter(const struct vocab *v, uint32_t hash)
+{
+    return v->filter[hash >> v->filter_shift >> 6] >> (hash >> v->filter_shift & 63) & 1;
+}
+
+bool vocab_may_hold(const struct vocab *v, const char *piece, size_t n)
+{
+    return n <= v->longest && v->filter && in_filter(v, map_hash(piece, n));
+}
+
 int32_t vocab_find_hashed(const struct vocab *v, const char *piece, size_t n, uint32_t hash)
 {
-    if (n == 0 || n > v->longest || !v->filter)
-        return -1;
-    if (!(v->filter[hash >> v->filter_shift >> 6] >> (hash >> v->filter_shift & 63) & 1))
+    if (n == 0 || n > v->longest || !v->filter || !in_filter(v, hash))
         return -1;
     return (int32_t)(uint32_t)*slot_of(v, piece, n, hash) - 1;
 }
