@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/kernel.h"
 
+#include "tensor/dots/dots.h"
+
 struct kernels kernels;
 
 static dots_fn *choose_dots(const struct dots_version *v, unsigned features)
@@ -24,4 +26,5 @@ void kernels_init(unsigned features)
 #undef X
     for (int i = 0; i < FORMAT_COUNT; i++)
         kernels.dots[i] = choose_dots(formats[i]->dots, features);
+    kernels.mxfp4_split_dots = choose_dots(mxfp4_split_dots, features);
 }

@@ -35,6 +35,10 @@ struct mxfp4_block { /* 2^(e - 128) mxfp4_values[q] */
 struct mxfp4_split {
     uint8_t q[16];
 };
+struct mxfp4_row { /* a row of them */
+    const struct mxfp4_split *q;
+    const uint8_t *scales;
+};
 /* n values, a multiple of 32, with their n / 32 scales. */
 void mxfp4_split_decode(float *out, const void *q, const uint8_t *scales, int64_t n);
 

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/random.h"
 #include "tensor/block.h"
+#include "tensor/dots/dots.h"
 #include "tensor/format.h"
 #include "tensor/half.h"
 
@@ -271,6 +272,63 @@ static void check_list(const struct format *f)
     printf("%-8s checked:%s%s%s", f->name, ran, *left ? "; not on this processor:" : "", left);
 }
 
+/* MXFP4 in two pieces, each ending at a trapping page where start < 0: the bits of the same version over one piece. */
+static void check_split(const struct dots_version *v, const struct dots_version *whole, const struct pool *pool,
+    int rows, int count, int n, int start)
+{
+    struct product p;
+    struct guarded q, scales;
+    struct mxfp4_row *list = calloc((size_t)rows, sizeof *list);
+    float *y = calloc((size_t)rows * (size_t)count, sizeof *y), *decoded = calloc((size_t)n, sizeof *decoded);
+    CHECK(list && y && decoded, "memory");
+    size_t blocks = (size_t)n / 32;
+    product_open(&p, &format_mxfp4, pool, rows, count, n, start);
+    guarded_open(&q, (size_t)rows * blocks * sizeof(struct mxfp4_split), start);
+    guarded_open(&scales, (size_t)rows * blocks, start);
+    for (size_t b = 0; b < (size_t)rows * blocks; b++) {
+        const struct mxfp4_block *from = (const struct mxfp4_block *)p.w.data + b;
+        for (int i = 0; i < 16; i++) {
+            int low = 2 * i < 16 ? from->q[2 * i] & 15 : from->q[2 * i - 16] >> 4;
+            int high = 2 * i < 16 ? from->q[2 * i + 1] & 15 : from->q[2 * i - 15] >> 4;
+            q.data[16 * b + (size_t)i] = (uint8_t)(low | high << 4);
+        }
+        scales.data[b] = from->e;
+    }
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        list[r] = (struct mxfp4_row) { (const struct mxfp4_split *)q.data + r * blocks, scales.data + r * blocks };
+        mxfp4_split_decode(decoded, list[r].q, list[r].scales, n);
+        CHECK(memcmp(decoded, p.w_values + r * (size_t)n, (size_t)n * sizeof *decoded) == 0, "row %zu decoded", r);
+    }
+    whole->run((float *)(void *)p.y.data, p.y_stride, p.w.data, p.w_bytes, rows, p.x.data, p.x_bytes, count, n);
+    v->run(y, (size_t)rows, list, sizeof *list, rows, p.x.data, p.x_bytes, count, n);
+    for (int c = 0; c < count; c++)
+        CHECK(memcmp(y + c * rows, (float *)(void *)p.y.data + (size_t)c * p.y_stride, (size_t)rows * sizeof *y) == 0,
+            "mxfp4 in two pieces, %s: %d x %d, n %d: column %d differs", v->name, rows, count, n, c);
+    guarded_close(&q);
+    guarded_close(&scales);
+    product_close(&p);
+    free(list);
+    free(y);
+    free(decoded);
+}
+
+static void check_splits(int few)
+{
+    struct pool pool;
+    pool_fill(&pool, &format_mxfp4);
+    for (size_t i = 0;; i++) {
+        const struct dots_version *v = &mxfp4_split_dots[i], *whole = &mxfp4_dots[i];
+        CHECK(strcmp(v->name, whole->name) == 0 && v->needs == whole->needs, "version %s of mxfp4 in two pieces",
+            v->name);
+        for (int n = 32; (v->needs & cpu_features()) == v->needs && n < 300; n += 32)
+            for (int rows = 1; rows < 10; rows += few ? 4 : 1)
+                check_split(v, whole, &pool, rows, 1 + (n / 32 + rows) % 6, n, n % 3 - 1);
+        if (v->needs == 0)
+            break;
+    }
+    printf("mxfp4 in two pieces: the same bits as in one\n");
+}
+
 int main(int argc, char **argv)
 {
     const int few = argc > 1 && strcmp(argv[1], "few") == 0;
@@ -283,5 +341,6 @@ int main(int argc, char **argv)
         printf("; worst error %.2f of the bound\n", check_format(f, few));
         fflush(stdout);
     }
+    check_splits(few);
     return 0;
 }

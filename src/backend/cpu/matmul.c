@@ -3,6 +3,7 @@
 
 #include "backend/cpu/flow_impl.h"
 #include "backend/cpu/parallel.h"
+#include "tensor/block.h"
 
 #include <assert.h>
 
@@ -35,7 +36,7 @@ static int chunk_rows(const struct matmul *p, int threads)
 /* Its rows are multiplied as they lie; else they are decoded and multiplied as f32. */
 static bool has_dots(const struct tensor *w)
 {
-    return kernels.dots[w->format->id] && !w->scales;
+    return w->scales ? kernels.mxfp4_split_dots != NULL : kernels.dots[w->format->id] != NULL;
 }
 
 static const struct format *pair_of(const struct tensor *w)
@@ -83,16 +84,26 @@ static void encode_row(void *job, int item, int thread)
     kernels.encode(pair, out, p->x + row * (size_t)p->w->cols, p->w->cols);
 }
 
-static void dots_tiles(const struct matmul *p, const struct format *format, const void *w, size_t w_stride, int first,
-    int rows)
+/* y = rows from `first` on times all activations; w, w_stride: those rows, as `dots` wants them. */
+static void dots_tiles(const struct matmul *p, dots_fn *dots, const void *w, size_t w_stride, int first, int rows)
 {
-    dots_fn *dots = kernels.dots[format->id];
     int tile = (int)(TILE_BYTES / (p->encoded_stride + 1));
     tile = tile < ROWS_UNIT ? ROWS_UNIT : tile / ROWS_UNIT * ROWS_UNIT;
     for (int t = 0; t < p->count; t += tile) {
         int count = p->count - t < tile ? p->count - t : tile;
         dots(p->y + (size_t)t * (size_t)p->w->rows + first, (size_t)p->w->rows, w, w_stride, rows,
             p->encoded + (size_t)t * p->encoded_stride, p->encoded_stride, count, (int)p->w->cols);
+    }
+}
+
+static void dots_split(const struct matmul *p, int first, int rows)
+{
+    struct mxfp4_row list[ROWS_UNIT];
+    for (int r = 0; r < rows; r += ROWS_UNIT) {
+        int some = rows - r < ROWS_UNIT ? rows - r : ROWS_UNIT;
+        for (int i = 0; i < some; i++)
+            list[i] = (struct mxfp4_row) { tensor_row(p->w, first + r + i), tensor_row_scales(p->w, first + r + i) };
+        dots_tiles(p, kernels.mxfp4_split_dots, list, sizeof *list, first + r, some);
     }
 }
 
@@ -111,14 +122,16 @@ static void run_chunk(void *job, int item, int thread)
     int first = (item - p->first_chunk) * p->chunk_rows;
     int rows = p->w->rows - first < p->chunk_rows ? (int)p->w->rows - first : p->chunk_rows;
 
-    if (has_dots(p->w)) {
-        dots_tiles(p, p->w->format, tensor_row(p->w, first), tensor_stride(p->w), first, rows);
+    if (has_dots(p->w) && p->w->scales) {
+        dots_split(p, first, rows);
+    } else if (has_dots(p->w)) {
+        dots_tiles(p, kernels.dots[p->w->format->id], tensor_row(p->w, first), tensor_stride(p->w), first, rows);
     } else {
         float *decoded = scratch_of(s->rows, s->rows_stride, thread);
         for (int r = 0; r < rows; r += DECODED_ROWS) {
             int some = rows - r < DECODED_ROWS ? rows - r : DECODED_ROWS;
             tensor_decode_rows(decoded, p->w, first + r, some);
-            dots_tiles(p, &format_f32, decoded, (size_t)p->w->cols * sizeof(float), first + r, some);
+            dots_tiles(p, kernels.dots[FORMAT_f32], decoded, (size_t)p->w->cols * sizeof(float), first + r, some);
         }
     }
     if (p->bias)

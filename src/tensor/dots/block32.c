@@ -10,7 +10,8 @@ ALWAYS_INLINE int nibble_value(const enum format_id id, int nibble, uint32_t fif
 {
     switch (id) {
     case FORMAT_iq4_nl: return iq4_nl_values[nibble];
-    case FORMAT_mxfp4: return mxfp4_values[nibble];
+    case FORMAT_mxfp4:
+    case FORMAT_mxfp4_split: return mxfp4_values[nibble];
     default: return (nibble | (int)(fifth & 1) << 4) - block32_offset(id);
     }
 }
@@ -25,7 +26,11 @@ ALWAYS_INLINE void load_weights(int8_t out[32], const enum format_id id, const u
     uint32_t fifth = 0;
     if (id == FORMAT_q5_0 || id == FORMAT_q5_1)
         fifth = u32_read(high);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16 && id == FORMAT_mxfp4_split; i++) {
+        out[2 * i] = (int8_t)nibble_value(id, q[i] & 15, 0);
+        out[2 * i + 1] = (int8_t)nibble_value(id, q[i] >> 4, 0);
+    }
+    for (int i = 0; i < 16 && id != FORMAT_mxfp4_split; i++) {
         out[i] = (int8_t)nibble_value(id, q[i] & 15, fifth >> i);
         out[i + 16] = (int8_t)nibble_value(id, q[i] >> 4, fifth >> (i + 16));
     }
@@ -45,9 +50,9 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
     float acc[TILE_MAX] = { 0 };
     int8_t q[32];
     for (int b = 0; b < n / 32; b++) {
-        const uint8_t *block = w + (size_t)b * block32_bytes(id);
+        const uint8_t *block = block32_at(id, w, (size_t)b), *scale = block32_scale_at(id, w, (size_t)b);
         load_weights(q, id, block);
-        float d = id == FORMAT_mxfp4 ? f32_from_e8m0_half(block[0]) : f32_from_f16(u16_read(block));
+        float d = block32_is_mxfp4(id) ? f32_from_e8m0_half(scale[0]) : f32_from_f16(u16_read(scale));
         for (int c = 0; c < C; c++) {
             const uint8_t *in = x + (size_t)c * x_stride + (size_t)b * block32_pair_bytes(id);
             if (block32_has_min(id)) {

@@ -9,6 +9,9 @@
 #include "tensor/dots/tiles.h"
 #include "tensor/half.h"
 
+/* Stands for mxfp4 in two pieces, which is no format of its own. */
+#define FORMAT_mxfp4_split FORMAT_COUNT
+
 ALWAYS_INLINE size_t block32_bytes(const enum format_id id)
 {
     switch (id) {
@@ -18,6 +21,7 @@ ALWAYS_INLINE size_t block32_bytes(const enum format_id id)
     case FORMAT_q5_1: return sizeof(struct q5_1_block);
     case FORMAT_iq4_nl: return sizeof(struct iq4_nl_block);
     case FORMAT_mxfp4: return sizeof(struct mxfp4_block);
+    case FORMAT_mxfp4_split: return sizeof(struct mxfp4_split);
     default: return sizeof(struct q8_0_block);
     }
 }
@@ -39,11 +43,32 @@ ALWAYS_INLINE int block32_offset(const enum format_id id)
     switch (id) {
     case FORMAT_q4_0: return 8;
     case FORMAT_q5_0: return 16;
-    case FORMAT_mxfp4: return 12;
+    case FORMAT_mxfp4:
+    case FORMAT_mxfp4_split: return 12;
     case FORMAT_q8_0:
     case FORMAT_iq4_nl: return 128;
     default: return 0;
     }
+}
+
+/* Block b of the row that w points to, and the block that holds its scale. */
+ALWAYS_INLINE const uint8_t *block32_at(const enum format_id id, const uint8_t *w, size_t b)
+{
+    if (id == FORMAT_mxfp4_split)
+        return ((const struct mxfp4_row *)(const void *)w)->q[b].q;
+    return w + b * block32_bytes(id);
+}
+
+ALWAYS_INLINE const uint8_t *block32_scale_at(const enum format_id id, const uint8_t *w, size_t b)
+{
+    if (id == FORMAT_mxfp4_split)
+        return ((const struct mxfp4_row *)(const void *)w)->scales + b;
+    return w + b * block32_bytes(id);
+}
+
+ALWAYS_INLINE int block32_is_mxfp4(const enum format_id id)
+{
+    return id == FORMAT_mxfp4 || id == FORMAT_mxfp4_split;
 }
 
 /* The 16 bytes of nibbles of formats that have them. */
@@ -58,7 +83,7 @@ ALWAYS_INLINE const uint8_t *block32_fifth_bits(const enum format_id id, const u
 }
 
 #define BLOCK32_BYTE_FORMATS(X) X(q8_0)
-#define BLOCK32_NIBBLE_FORMATS(X) X(q4_0) X(mxfp4) X(q4_1) X(q5_0) X(q5_1) X(iq4_nl)
+#define BLOCK32_NIBBLE_FORMATS(X) X(q4_0) X(mxfp4) X(mxfp4_split) X(q4_1) X(q5_0) X(q5_1) X(iq4_nl)
 #define BLOCK32_FORMATS(X) BLOCK32_BYTE_FORMATS(X) BLOCK32_NIBBLE_FORMATS(X)
 
 #endif

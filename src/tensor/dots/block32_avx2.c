@@ -93,7 +93,9 @@ INLINE struct nibbles load_nibbles(const enum format_id id, const uint8_t *a, co
     const __m256i mask = _mm256_set1_epi8(15);
     __m256i packed = load_two(block32_nibbles(id, a), block32_nibbles(id, b));
     struct nibbles q = { _mm256_and_si256(packed, mask), _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask) };
-    if (id == FORMAT_iq4_nl || id == FORMAT_mxfp4)
+    if (id == FORMAT_mxfp4_split) /* neighbours share a byte */
+        q = (struct nibbles) { _mm256_unpacklo_epi8(q.low, q.high), _mm256_unpackhi_epi8(q.low, q.high) };
+    if (id == FORMAT_iq4_nl || block32_is_mxfp4(id))
         return (struct nibbles) { look_up(id, q.low), look_up(id, q.high) };
     if (id == FORMAT_q5_0 || id == FORMAT_q5_1) {
         __m256i words = load_two_words(block32_fifth_bits(id, a), block32_fifth_bits(id, b));
@@ -114,7 +116,7 @@ INLINE __m256 two_f16(const uint8_t *a, const uint8_t *b, const int half)
 /* f32_from_e8m0_half for both rows: (e - 1) << 23, below 2 a subnormal. */
 INLINE __m256 two_e8m0(const uint8_t *a, const uint8_t *b)
 {
-    __m256i e = _mm256_and_si256(load_two_words(a, b), _mm256_set1_epi32(255));
+    __m256i e = _mm256_blend_epi32(_mm256_set1_epi32(*a), _mm256_set1_epi32(*b), 0xf0);
     __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
     __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), _mm256_min_epu32(e, _mm256_set1_epi32(1)));
     return _mm256_castsi256_ps(_mm256_max_epi32(normal, tiny));
@@ -122,7 +124,7 @@ INLINE __m256 two_e8m0(const uint8_t *a, const uint8_t *b)
 
 INLINE __m256 load_scales(const enum format_id id, const uint8_t *a, const uint8_t *b)
 {
-    return id == FORMAT_mxfp4 ? two_e8m0(a, b) : two_f16(a, b, 0);
+    return block32_is_mxfp4(id) ? two_e8m0(a, b) : two_f16(a, b, 0);
 }
 
 /* One block of 32 of every activation row of a tile, the same in both halves. */
@@ -162,7 +164,7 @@ INLINE __m256i dot_nibbles(const enum format_id id, struct nibbles w, struct nib
 
 INLINE void tile_of_nibbles(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
 {
-    const size_t w_bytes = block32_bytes(id), x_bytes = block32_pair_bytes(id), other = R == 1 ? 0 : w_stride;
+    const size_t x_bytes = block32_pair_bytes(id), other = R == 1 ? 0 : w_stride;
     __m256 acc[TILE_MAX / 2][TILE_MAX];
     UNROLL for (int r = 0; r < R; r += 2)
         UNROLL for (int c = 0; c < C; c++)
@@ -172,13 +174,14 @@ INLINE void tile_of_nibbles(const enum format_id id, const int R, const int C, T
         load_columns(&s, id, C, x + i * x_bytes, x_stride);
         UNROLL for (int r = 0; r < R; r += 2)
         {
-            const uint8_t *a = w + (size_t)r * w_stride + i * w_bytes, *b = a + other;
+            const uint8_t *row_a = w + (size_t)r * w_stride, *row_b = row_a + other;
+            const uint8_t *a = block32_at(id, row_a, i), *b = block32_at(id, row_b, i);
             if (C == 1) {
                 prefetch(a);
                 prefetch(b);
             }
             struct nibbles q = load_nibbles(id, a, b);
-            __m256 d = load_scales(id, a, b);
+            __m256 d = load_scales(id, block32_scale_at(id, row_a, i), block32_scale_at(id, row_b, i));
             UNROLL for (int c = 0; c < C; c++)
             {
                 __m256 sum = _mm256_cvtepi32_ps(dot_nibbles(id, q, s.q[c], s.offset[c]));

@@ -21,6 +21,15 @@ INLINE __m512i load_nibbles(const uint8_t *a, const uint8_t *b)
     return _mm512_and_si512(_mm512_srlv_epi64(packed, shift), _mm512_set1_epi8(15));
 }
 
+/* Where neighbours share a byte. */
+INLINE __m512i load_neighbours(const uint8_t *a, const uint8_t *b)
+{
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)a);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)b);
+    __m512i wide = _mm512_cvtepu8_epi16(_mm256_set_m128i(high, low));
+    return _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)), _mm512_set1_epi8(15));
+}
+
 INLINE __m512i add_fifth_bits(__m512i nibbles, const uint8_t *a, const uint8_t *b)
 {
     uint32_t low, high;
@@ -41,6 +50,8 @@ INLINE __m512i load_weights(const enum format_id id, const uint8_t *a, const uin
 {
     if (id == FORMAT_q8_0)
         return _mm512_xor_si512(two_256(a + 2, b + 2), _mm512_set1_epi8((char)128));
+    if (id == FORMAT_mxfp4_split)
+        return look_up(_mm_setr_epi8(MXFP4_VALUES), id, load_neighbours(a, b));
     __m512i nibbles = load_nibbles(block32_nibbles(id, a), block32_nibbles(id, b));
     switch (id) {
     case FORMAT_q5_0:
@@ -64,7 +75,7 @@ INLINE __m512 two_f32(float a, float b)
 
 INLINE __m512 load_scales(const enum format_id id, const uint8_t *a, const uint8_t *b)
 {
-    return id == FORMAT_mxfp4 ? two_f32(f32_from_e8m0_half(a[0]), f32_from_e8m0_half(b[0])) : two_f16(a, b);
+    return block32_is_mxfp4(id) ? two_f32(f32_from_e8m0_half(a[0]), f32_from_e8m0_half(b[0])) : two_f16(a, b);
 }
 
 /* Two blocks of 32 of every activation row of a tile. */
@@ -92,22 +103,23 @@ INLINE void load_column(struct columns *s, const int c, const enum format_id id,
 }
 
 INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id, const int R, const int C,
-    const uint8_t *w, size_t w_stride, const uint8_t *x, size_t x_stride, const int two)
+    const uint8_t *w, size_t w_stride, size_t block, const uint8_t *x, size_t x_stride, const int two)
 {
+    const uint8_t *zero = (const uint8_t *)(const void *)zero_block;
     struct columns s;
     UNROLL for (int c = 0; c < C; c++)
     {
         const uint8_t *a = x + (size_t)c * x_stride;
-        load_column(&s, c, id, a, two ? a + block32_pair_bytes(id) : (const uint8_t *)(const void *)zero_block);
+        load_column(&s, c, id, a, two ? a + block32_pair_bytes(id) : zero);
     }
     UNROLL for (int r = 0; r < R; r++)
     {
-        const uint8_t *a = w + (size_t)r * w_stride;
-        const uint8_t *b = two ? a + block32_bytes(id) : (const uint8_t *)(const void *)zero_block;
+        const uint8_t *row = w + (size_t)r * w_stride;
+        const uint8_t *a = block32_at(id, row, block), *b = two ? block32_at(id, row, block + 1) : zero;
         if (C == 1)
             prefetch(a);
         __m512i q = load_weights(id, a, b);
-        __m512 d = load_scales(id, a, b);
+        __m512 d = load_scales(id, block32_scale_at(id, row, block), two ? block32_scale_at(id, row, block + 1) : zero);
         UNROLL for (int c = 0; c < C; c++)
         {
             __m512 sum = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(s.start[c], q, s.q[c]));
@@ -120,7 +132,7 @@ INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id
 
 INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
 {
-    const size_t w_bytes = block32_bytes(id), x_bytes = block32_pair_bytes(id);
+    const size_t x_bytes = block32_pair_bytes(id);
     const size_t blocks = (size_t)n / 32;
     __m512 acc[TILE_MAX][TILE_MAX];
     UNROLL for (int r = 0; r < R; r++)
@@ -128,9 +140,9 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
             acc[r][c] = _mm512_setzero_ps();
     size_t b = 0;
     for (; b + 2 <= blocks; b += 2)
-        add_products(acc, id, R, C, w + b * w_bytes, w_stride, x + b * x_bytes, x_stride, 1);
+        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride, 1);
     if (b < blocks)
-        add_products(acc, id, R, C, w + b * w_bytes, w_stride, x + b * x_bytes, x_stride, 0);
+        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride, 0);
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int c = 0; c < C; c++)
             y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_16(acc[r][c]);

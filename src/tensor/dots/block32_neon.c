@@ -23,8 +23,13 @@ ALWAYS_INLINE struct values load_weights(const enum format_id id, const uint8_t 
         return (struct values) { vld1q_s8(bytes + 2), vld1q_s8(bytes + 18) };
     uint8x16_t packed = vld1q_u8(block32_nibbles(id, block));
     uint8x16_t low = vandq_u8(packed, vdupq_n_u8(15)), high = vshrq_n_u8(packed, 4);
-    if (id == FORMAT_iq4_nl || id == FORMAT_mxfp4) {
-        int8x16_t table = vld1q_s8(id == FORMAT_mxfp4 ? mxfp4_values : iq4_nl_values);
+    if (id == FORMAT_mxfp4_split) { /* neighbours share a byte */
+        uint8x16x2_t zipped = vzipq_u8(low, high);
+        low = zipped.val[0];
+        high = zipped.val[1];
+    }
+    if (id == FORMAT_iq4_nl || block32_is_mxfp4(id)) {
+        int8x16_t table = vld1q_s8(id == FORMAT_iq4_nl ? iq4_nl_values : mxfp4_values);
         return (struct values) { vqtbl1q_s8(table, low), vqtbl1q_s8(table, high) };
     }
     if (id == FORMAT_q5_0 || id == FORMAT_q5_1) {
@@ -67,11 +72,12 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, const
         load_columns(&s, id, C, x + (size_t)b * block32_pair_bytes(id), x_stride);
         UNROLL for (int r = 0; r < R; r++)
         {
-            const uint8_t *block = w + (size_t)r * w_stride + (size_t)b * block32_bytes(id);
+            const uint8_t *row = w + (size_t)r * w_stride, *block = block32_at(id, row, (size_t)b);
+            const uint8_t *scale = block32_scale_at(id, row, (size_t)b);
             if (C == 1)
                 prefetch(block);
             struct values q = load_weights(id, block);
-            float d = id == FORMAT_mxfp4 ? f32_from_e8m0_half(block[0]) : load_f16(block);
+            float d = block32_is_mxfp4(id) ? f32_from_e8m0_half(scale[0]) : load_f16(scale);
             UNROLL for (int c = 0; c < C; c++)
             {
                 int32x4_t sum = add_dot_16(vdupq_n_s32(0), q.low, s.q[c].low, has_dotprod);

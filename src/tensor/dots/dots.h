@@ -22,4 +22,8 @@
 DOTS_FORMATS(X)
 #undef X
 
+/* mxfp4 in two pieces (tensor/block.h): w is an array of struct mxfp4_row, w_stride bytes from one to the next. The
+ * results are those of mxfp4_dots, bit for bit. */
+extern const struct dots_version mxfp4_split_dots[];
+
 #endif

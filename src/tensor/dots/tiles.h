@@ -87,6 +87,7 @@ ALWAYS_INLINE void prefetch(const uint8_t *at)
 #define X(name) \
     dots_fn name##_dots_c, name##_dots_avx2, name##_dots_avx512, name##_dots_neon, name##_dots_dotprod;
 DOTS_FORMATS(X)
+X(mxfp4_split)
 #undef X
 
 #endif
