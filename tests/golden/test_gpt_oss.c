@@ -298,6 +298,63 @@ static void check_mxfp4(void **state)
     case_release(&c);
 }
 
+static void refused(struct list *l, const struct golden_case *c, int code, const char *says)
+{
+    struct source *source;
+    struct model *model;
+    struct error err = { 0 };
+    assert_int_equal(source_open(&source, list_write(l, c->config), NULL, NULL, &err), 0);
+    assert_int_equal(model_open(&model, source, NULL, &err), code);
+    if (!strstr(err.text, says))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, says);
+    source_close(source);
+    list_clear(l);
+}
+
+static struct file_tensor *list_find(struct list *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->names[i], name) == 0)
+            return &l->tensors[i];
+    fail_msg("no tensor \"%s\"", name);
+    return NULL;
+}
+
+/* Scales that are no numbers, blocks that are too few, too many or of another kind. */
+static void damaged_mxfp4_is_refused(void **state)
+{
+    static struct list l;
+    static const char down[] = "model.layers.1.mlp.experts.down_proj_blocks";
+    static const char gate[] = "model.layers.0.mlp.experts.gate_up_proj_scales";
+    struct golden_case c;
+    struct file_tensor *t;
+    case_read(&c, *state);
+    make_hf(&l, &c);
+    ((unsigned char *)list_find(&l, gate)->data)[77] = 255;
+    refused(&l, &c, ERROR_FORMAT, "gate_up_proj_scales\" has 255 (NaN) for the scale of block 77");
+    make_hf(&l, &c);
+    t = list_find(&l, down);
+    t->bytes -= t->bytes / (uint64_t)t->shape[0];
+    t->shape[0]--;
+    refused(&l, &c, ERROR_FORMAT, "down_proj_blocks\" has shape (4, 64, 3, 16), expected (5, 64, 3, 16)");
+    make_hf(&l, &c);
+    t = list_find(&l, gate);
+    t->bytes /= 2;
+    t->shape[2] /= 2;
+    refused(&l, &c, ERROR_FORMAT, "gate_up_proj_scales\" has shape (5, 192, 1), expected (5, 192, 2)");
+    make_hf(&l, &c);
+    list_find(&l, down)->type_name = "I8";
+    refused(&l, &c, ERROR_UNSUPPORTED, "down_proj_blocks\" is stored as I8, expected U8");
+    make_hf(&l, &c);
+    t = list_find(&l, gate);
+    snprintf((char *)t->name, sizeof l.names[0], "model.layers.0.mlp.experts.gate_up_proj_other");
+    refused(&l, &c, ERROR_FORMAT, "gate_up_proj_scales\" is missing");
+    make_hf(&l, &c);
+    json_object_set_new(json_object_get(c.json, "config"), "intermediate_size", json_integer(100));
+    refused(&l, &c, ERROR_FORMAT, "expected");
+    case_release(&c);
+}
+
 struct traced {
     const struct golden_case *c;
     double worst;
@@ -372,7 +429,7 @@ static size_t find_cases(char (*paths)[4096], const char *folder, const char *st
 int main(void)
 {
     static char paths[2 * CASES_MAX][4096];
-    static struct CMUnitTest tests[3 * CASES_MAX];
+    static struct CMUnitTest tests[3 * CASES_MAX + 1];
     size_t packed = find_cases(paths, test_repo("tests/golden/data/gpt_oss"), "mxfp4"), n = 0;
     size_t all = packed + find_cases(paths + packed, test_repo("tests/golden/data/models"), "gpt_oss");
     for (size_t i = 0; i < all; i++) {
@@ -381,5 +438,9 @@ int main(void)
             tests[n++] = (struct CMUnitTest) { .name = name, .test_func = check_mxfp4, .initial_state = paths[i] };
         tests[n++] = (struct CMUnitTest) { .name = name, .test_func = check_layers, .initial_state = paths[i] };
     }
+    for (size_t i = 0; i < packed; i++)
+        if (strcmp(strrchr(paths[i], '/'), "/mxfp4.json") == 0)
+            tests[n++] = (struct CMUnitTest) { .name = "damaged", .test_func = damaged_mxfp4_is_refused,
+                .initial_state = paths[i] };
     return packed >= 3 && all > packed ? _cmocka_run_group_tests("gpt_oss", tests, n, NULL, NULL) : 1;
 }

@@ -17,6 +17,9 @@ static const char llama[] = "{\"model_type\": \"llama\", \"hidden_size\": 48, \"
 static const char gpt2[] =
     "{\"model_type\": \"gpt2\", \"n_embd\": 48, \"n_layer\": 3, \"n_head\": 6, \"vocab_size\": 113}";
 
+static const char gpt_oss[] = "{\"model_type\": \"gpt_oss\", \"hidden_size\": 64, \"intermediate_size\": 96,"
+                              "\"num_hidden_layers\": 3, \"num_local_experts\": 5, \"num_experts_per_tok\": 3}";
+
 static json_t *parse(const char *text)
 {
     json_t *j;
@@ -113,6 +116,22 @@ static const struct wrong wrongs[] = {
         "\"sliding_window_pattern\" is 0" },
     { llama, "{\"model_type\": \"gemma3_text\", \"use_bidirectional_attention\": true}", ERROR_UNSUPPORTED,
         "\"use_bidirectional_attention\" is true" },
+    { gpt_oss, "{\"num_experts_per_tok\": 6}", ERROR_FORMAT, "6 of 5 experts" },
+    { gpt_oss, "{\"num_experts\": 4}", ERROR_FORMAT, "\"num_local_experts\" is 5, but \"num_experts\" is 4" },
+    { gpt_oss, "{\"experts_per_token\": 4}", ERROR_FORMAT, "\"num_experts_per_tok\" is 3, but \"experts_per_token\"" },
+    { gpt_oss, "{\"hidden_act\": \"gelu_new\"}", ERROR_UNSUPPORTED, "\"hidden_act\" is \"gelu_new\"" },
+    { gpt_oss, "{\"swiglu_limit\": 0}", ERROR_FORMAT, "\"swiglu_limit\" is 0" },
+    { gpt_oss, "{\"sliding_window\": 0}", ERROR_FORMAT, "\"sliding_window\" is 0" },
+    { gpt_oss, "{\"sliding_window\": null, \"layer_types\":"
+               "[\"sliding_attention\", \"full_attention\", \"full_attention\"]}",
+        ERROR_FORMAT, "sliding_attention for layer 0" },
+    { gpt_oss, "{\"layer_types\": [\"full_attention\"]}", ERROR_FORMAT, "\"layer_types\" has 1 entries" },
+    { gpt_oss, "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 0}}", ERROR_FORMAT, "\"factor\" is 0" },
+    { gpt_oss, "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"beta_fast\": 1, \"beta_slow\": 32}}", ERROR_FORMAT,
+        "\"beta_fast\" is 1, expected at least beta_slow 32" },
+    { gpt_oss, "{\"rope_parameters\": {\"rope_type\": \"longrope\"}}", ERROR_UNSUPPORTED, "\"longrope\"" },
+    { gpt_oss, "{\"initial_context_length\": 268435456}", ERROR_FORMAT, "a context of 2.68435e+08 times 32" },
+    { gpt_oss, "{\"quantization_config\": {\"quant_method\": \"gptq\"}}", ERROR_UNSUPPORTED, "\"gptq\"" },
     { gpt2, "{\"n_head\": 7}", ERROR_FORMAT, "\"n_embd\" is 48, which is not a multiple of n_head 7" },
     { gpt2, "{\"n_head\": 0}", ERROR_FORMAT, "\"n_head\" is 0" },
     { gpt2, "{\"n_positions\": 0}", ERROR_FORMAT, "\"n_positions\" is 0" },
@@ -228,6 +247,34 @@ static void yarn_gives_the_published_values(void **state)
     assert_true(fabs((double)spec.ropes[0].magnitude - 1.3465735902799727) < 1e-7);
 }
 
+/* YaRN as the vendor's own code has it, whose bounds stay real numbers, out of every form of the config. */
+static void gpt_oss_turns_as_its_vendor_says(void **state)
+{
+    (void)state;
+    static const struct {
+        int pair;
+        double inverse_frequency;
+    } known[] = { { 8, 0.0508132748 }, { 9, 0.0317056962 }, { 12, 0.00679495949 }, { 17, 0.000129318701 },
+        { 18, 3.83088124e-05 }, { 31, 3.02351143e-07 } };
+    static const char *const forms[] = { "{}", /* the defaults are the published models' */
+        "{\"rope_theta\": 150000, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 32.0}}",
+        "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 32.0, \"rope_theta\": 150000.0,"
+        "\"truncate\": false}}",
+        "{\"rope_scaling_factor\": 32.0, \"rope_ntk_alpha\": 1.0, \"rope_ntk_beta\": 32.0,"
+        "\"initial_context_length\": 4096, \"rope_theta\": 150000}" };
+    for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
+        read_good(gpt_oss, forms[f]);
+        assert_int_equal(spec.context, 131072);
+        assert_true(fabs((double)spec.ropes[0].magnitude - 1.3465735902799727) < 1e-7);
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+            double have = spec.ropes[0].inverse_frequency[known[i].pair], want = known[i].inverse_frequency;
+            assert_true(fabs(have - want) < 1e-7 * want);
+        }
+        for (int l = 0; l < spec.layers; l++)
+            assert_int_equal(spec.layer[l].window, l % 2 ? 0 : 128);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +285,7 @@ int main(void)
         cmocka_unit_test(nested_text_configs_use_the_class),
         cmocka_unit_test(writers_of_files_change_numbers),
         cmocka_unit_test(yarn_gives_the_published_values),
+        cmocka_unit_test(gpt_oss_turns_as_its_vendor_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
