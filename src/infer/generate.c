@@ -24,7 +24,13 @@ static int step(struct session *s, struct sampler *sampler, const struct generat
     void *context, struct generation *g, bool *over, struct error *err)
 {
     int32_t id;
-    int rc = sampler_choose(sampler, session_logits(s), &id, err);
+    const uint64_t *mask = NULL;
+    int rc = o->filter ? o->filter->allow(o->filter->context, &mask, err) : 0;
+    if (rc)
+        return rc;
+    if (o->filter)
+        sampler_allow(sampler, mask);
+    rc = sampler_choose(sampler, session_logits(s), &id, err);
     if (rc)
         return rc;
     *over = true;
@@ -65,6 +71,8 @@ int generate(struct session *s, struct sampler *sampler, const struct generate_o
     *out = (struct generation) { .end = GENERATE_CANCELLED, .stop_id = -1 };
     while (rc == 0 && !over && !(watch && watch->cancelled && watch->cancelled(watch->context)))
         rc = step(s, sampler, options, sink, context, out, &over, err);
+    if (options->filter)
+        sampler_allow(sampler, NULL);
     out->seconds = clock_seconds() - start;
     return rc;
 }

@@ -21,10 +21,18 @@ const char *generate_end_name(enum generate_end end);
  * error code, which ends the call. */
 typedef int generate_sink(void *context, int32_t id, struct error *err);
 
+/* What the next token is chosen from: *mask as for sampler_allow, NULL: any token. Asked before each choice, so a
+ * constraint can set in in the middle of a reply. */
+struct generate_filter {
+    int (*allow)(void *context, const uint64_t **mask, struct error *err);
+    void *context;
+};
+
 struct generate_options {
     int max_tokens; /* 0: no limit but the context */
     const int32_t *stops;
     size_t n_stops;
+    const struct generate_filter *filter; /* NULL: every token may come */
     const struct session_watch *watch; /* cancelled() is asked before each token; may be NULL */
 };
 

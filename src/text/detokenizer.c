@@ -62,6 +62,12 @@ int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bo
     return buffer_check(out, "decoded text", err);
 }
 
+int tokenizer_add_bytes(const struct tokenizer *t, int32_t id, struct buffer *out, struct error *err)
+{
+    bool begun = true;
+    return decode_one(t, id, false, &begun, out, err);
+}
+
 /* Append bytes with every malformed sequence as U+FFFD; what may still become whole stays out. Returns the bytes used.
  */
 static size_t add_whole(struct buffer *out, const char *bytes, size_t n)

@@ -43,6 +43,9 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsi
 int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool special, struct buffer *out,
     struct error *err);
 
+/* Append the bytes that a token adds behind other text: none for special tokens, any part of a UTF-8 sequence. */
+int tokenizer_add_bytes(const struct tokenizer *t, int32_t id, struct buffer *out, struct error *err);
+
 /* Decoding as tokens come: whole UTF-8 sequences only; the rest is held back until it completes. */
 struct detokenizer {
     const struct tokenizer *tokenizer;
