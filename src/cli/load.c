@@ -177,6 +177,23 @@ int loaded_sampling(struct loaded *l, struct error *err)
     return rc ? rc : find_stops(l, err);
 }
 
+#define SCHEMA_BYTES_MAX (16u << 20)
+
+int loaded_schema(struct loaded *l, struct error *err)
+{
+    const struct option_value *file = &l->args->at[OPT_json_schema];
+    json_t *schema = NULL;
+    if (!file->set)
+        return 0;
+    int rc = json_read_file_new(&schema, file->text, SCHEMA_BYTES_MAX, err);
+    if (rc == 0)
+        rc = grammar_open(&l->grammar, schema, err);
+    if (rc)
+        error_in(err, "could not use the schema \"%s\"", file->text);
+    json_decref(schema);
+    return rc;
+}
+
 const char *loaded_setting_source(const struct loaded *l, enum sampling_source source)
 {
     return source == SAMPLING_MODEL && source_gguf(l->source) ? "general.sampling" : sampling_source_name(source);
@@ -270,6 +287,8 @@ int loaded_session(struct loaded *l, struct error *err)
         vocabulary = tokenizer_size(l->tokenizer);
     if (rc == 0 && l->samples)
         rc = sampler_open(&l->sampler, &l->sampling, vocabulary, err);
+    if (rc == 0 && l->grammar)
+        rc = constraint_open(&l->constraint, l->grammar, l->tokenizer, vocabulary, l->stops.ids, l->stops.used, err);
     if (rc == 0)
         rc = read_weights(l, err);
     l->seconds = clock_seconds() - l->begun;
@@ -278,6 +297,8 @@ int loaded_session(struct loaded *l, struct error *err)
 
 void loaded_close(struct loaded *l)
 {
+    constraint_close(l->constraint);
+    grammar_close(l->grammar);
     sampler_close(l->sampler);
     session_close(l->session);
     model_close(l->model);

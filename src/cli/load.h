@@ -6,6 +6,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "file/source.h"
+#include "infer/constraint.h"
 #include "infer/plan.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
@@ -27,6 +28,8 @@ struct loaded {
     struct plan plan;
     struct session *session;
     struct sampler *sampler;
+    struct grammar *grammar; /* of --json-schema; NULL: answers are free */
+    struct constraint *constraint;
     struct progress progress;   /* of the long step now going on */
     struct session_watch watch; /* shows progress, looks for Ctrl-C */
     double begun, seconds;      /* when loading began, how long it took */
@@ -40,6 +43,8 @@ int loaded_tokenizer(struct loaded *l, struct error *err);
  * format leaves l->format NULL; a template that is not known is an error naming --chat-format. */
 int loaded_format(struct loaded *l, struct error *err);
 int loaded_model(struct loaded *l, struct error *err);
+/* --json-schema, where it is given. */
+int loaded_schema(struct loaded *l, struct error *err);
 /* The settings of sampling from the model and the options, and the ids that end an answer. */
 int loaded_sampling(struct loaded *l, struct error *err);
 

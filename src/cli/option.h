@@ -35,6 +35,8 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_OUTPUT, GROUP
     X(raw, "raw", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
         "no chat format: the model continues the text; an empty text starts from BOS") \
     X(system, "system", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TEXT, "the system message") \
+    X(json_schema, "json-schema", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, \
+        "the answer is JSON that is valid under the schema in FILE, and nothing else") \
     X(special, "special", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
         "text that spells a special token becomes that token (never for text you do not trust)") \
     X(bos, "bos", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, "put the beginning-of-sequence token in front") \

@@ -49,11 +49,23 @@ static void take_text(void *context, enum chat_channel channel, const char *byte
     r->channel = channel;
 }
 
+/* The schema is about the answer: its mask sets in where that begins, and thoughts before it are free. */
+static int allow(void *context, const uint64_t **mask, struct error *err)
+{
+    struct reply *r = context;
+    (void)err;
+    r->constrained = !r->loaded->format || chat_parser_answers(&r->parser);
+    *mask = r->constrained ? constraint_mask(r->loaded->constraint) : NULL;
+    return 0;
+}
+
 static int take_token(void *context, int32_t id, struct error *err)
 {
     struct reply *r = context;
     tokens_add(&r->ids, id);
     int rc = tokens_check(&r->ids, err);
+    if (rc == 0 && r->constrained)
+        rc = constraint_accept(r->loaded->constraint, id, err);
     if (rc)
         return rc;
     if (r->loaded->format) {
@@ -94,6 +106,8 @@ static void begin(struct loaded *l, const struct tokens *prompt, struct reply *r
     r->detokenizer = (struct detokenizer) { .tokenizer = l->tokenizer };
     if (l->format)
         chat_parser_init(&r->parser, l->format, l->tokenizer, take_text, r);
+    if (l->constraint)
+        matcher_reset(constraint_matcher(l->constraint));
     sampler_reset(l->sampler, l->sampling.seed);
     sampler_prompt(l->sampler, prompt->ids, prompt->used);
 }
@@ -124,8 +138,9 @@ static int check_ids(const struct loaded *l, const struct tokens *prompt, struct
 int reply_make(struct loaded *l, const struct tokens *prompt, struct reply *r, struct error *err)
 {
     const struct option_value *n = &l->args->at[OPT_max_tokens];
+    struct generate_filter filter = { allow, r };
     struct generate_options limits = { .max_tokens = n->set ? (int)n->whole : 0, .stops = l->stops.ids,
-        .n_stops = l->stops.used, .watch = &l->watch };
+        .n_stops = l->stops.used, .filter = l->constraint ? &filter : NULL, .watch = &l->watch };
     int rc = check_ids(l, prompt, err);
     if (rc)
         return rc;
@@ -158,6 +173,8 @@ void reply_warn(const struct loaded *l, const struct reply *r)
     if (r->generation.end == GENERATE_CONTEXT && !r->cancelled)
         fprintf(stderr, "wazn: the answer stops here: the context of %d tokens is full (the model was made for %d)\n",
             session_context(l->session), model_spec(l->model)->context);
+    if (l->constraint && !matcher_complete(constraint_matcher(l->constraint)))
+        fputs("wazn: the answer ends before its JSON is whole\n", stderr);
 }
 
 void reply_tell(const struct loaded *l, const struct reply *r)

@@ -21,6 +21,7 @@ struct reply {
     struct detokenizer detokenizer;
     struct buffer piece;
     bool terminal, failed;
+    bool constrained; /* the token that comes belongs to an answer that must follow --json-schema */
     enum chat_channel channel; /* last written to */
 };
 

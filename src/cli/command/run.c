@@ -127,6 +127,8 @@ static int run(const struct arguments *args, struct error *err)
     if (rc == 0)
         rc = loaded_sampling(&l, err);
     if (rc == 0)
+        rc = loaded_schema(&l, err);
+    if (rc == 0)
         rc = encode_prompt(&l, &text, &prompt, err);
     if (rc == 0)
         rc = loaded_model(&l, err);
@@ -138,7 +140,7 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_max_tokens, OPT_temp, OPT_seed, OPT_raw, OPT_json, OPT_system,
+static const enum option_id takes[] = { OPT_model, OPT_max_tokens, OPT_temp, OPT_seed, OPT_raw, OPT_json, OPT_json_schema, OPT_system,
     OPT_special, OPT_chat_format, OPT_tokenizer, OPT_ctx, OPT_kv, OPT_threads, OPT_cpu, OPT_force, OPT_top_k, OPT_top_p,
     OPT_min_p, OPT_typical, OPT_repetition_penalty, OPT_presence_penalty, OPT_frequency_penalty, OPT_logit_bias,
     OPT_quiet, OPT_COUNT };
@@ -147,7 +149,8 @@ static const char *const examples[] = { "wazn run -m MODEL \"Why is the sky blue
     "one answer, sampled as the model's authors advise", "wazn run -m MODEL --temp 0 -n 200 --raw \"Once upon a time\"",
     "continue a text, the same every time", "git diff | wazn run -m MODEL --system \"Summarise.\" - > summary.txt",
     "standard input as the message", "wazn run -m MODEL --json --seed 7 \"Name a colour.\"",
-    "text, ids, reason of the end and timings as JSON", NULL };
+    "text, ids, reason of the end and timings as JSON",
+    "wazn run -m MODEL --json-schema person.json \"Invent a person.\"", "an answer that a program can read", NULL };
 
 const struct command command_run = {
     .name = "run",

@@ -86,6 +86,7 @@ struct chat_reader {
     void (*begin)(struct chat_parser *p);
     int (*push)(struct chat_parser *p, int32_t id, struct error *err);
     int (*end)(struct chat_parser *p, struct error *err);
+    bool (*answers)(const struct chat_parser *p);
 };
 
 struct chat_format {
@@ -205,6 +206,8 @@ int chat_parser_end(struct chat_parser *p, struct error *err);
 void chat_parser_release(struct chat_parser *p);
 /* While a tool call comes: whom it is for ("functions.get_weather"); "" where the call's text names the function. */
 const char *chat_parser_recipient(const struct chat_parser *p);
+/* What comes next is said on the answer's channel, as far as the tokens so far tell. */
+bool chat_parser_answers(const struct chat_parser *p);
 size_t chat_parser_recoveries(const struct chat_parser *p); /* all of them */
 
 /* ---- which tokens may come next ---- */

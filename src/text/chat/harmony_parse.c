@@ -265,4 +265,9 @@ bool harmony_in_content(const struct chat_parser *p)
     return p->state == IN_CONTENT;
 }
 
-const struct chat_reader harmony_reader = {begin, push, end};
+static bool answers(const struct chat_parser *p)
+{
+    return p->state == IN_CONTENT && p->channel == CHAT_ANSWER;
+}
+
+const struct chat_reader harmony_reader = {begin, push, end, answers};

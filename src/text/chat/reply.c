@@ -31,6 +31,11 @@ const char *chat_parser_recipient(const struct chat_parser *p)
     return p->header.recipient.data ? p->header.recipient.data : "";
 }
 
+bool chat_parser_answers(const struct chat_parser *p)
+{
+    return p->format->reader ? p->format->reader->answers(p) : !p->span;
+}
+
 size_t chat_parser_recoveries(const struct chat_parser *p)
 {
     size_t sum = 0;
