@@ -98,17 +98,18 @@ static int end_set(struct reader *r, size_t from, bool negate)
     return add_part(r, (struct part) { .kind = PART_SET, .ranges = from, .n_ranges = r->n_ranges - from });
 }
 
-/* \d and its like: ranges are added; false for other letters. */
-static bool add_class(struct reader *r, char c)
+/* \d and its like: ranges are added; false for other letters. \s is written as ASCII has it, which every dialect takes
+ * for white space; left out (`out`) is what any of them does. */
+static bool add_class(struct reader *r, char c, bool out)
 {
     static const struct range digits[] = { { '0', '9' } };
     static const struct range words[] = { { '0', '9' }, { 'A', 'Z' }, { '_', '_' }, { 'a', 'z' } };
-    static const struct range spaces[] = { { 9, 13 }, { ' ', ' ' }, { 0xa0, 0xa0 }, { 0x1680, 0x1680 },
+    static const struct range spaces[] = { { 9, 13 }, { ' ', ' ' }, { 0x85, 0x85 }, { 0xa0, 0xa0 }, { 0x1680, 0x1680 },
         { 0x2000, 0x200a }, { 0x2028, 0x2029 }, { 0x202f, 0x202f }, { 0x205f, 0x205f }, { 0x3000, 0x3000 },
         { 0xfeff, 0xfeff } };
     char lower = (char)(c | 0x20);
     const struct range *list = lower == 'd' ? digits : lower == 'w' ? words : spaces;
-    size_t n = lower == 'd' ? 1 : lower == 'w' ? 4 : 10;
+    size_t n = lower == 'd' ? 1 : lower == 'w' ? 4 : c == 's' && !out ? 2 : 11;
     if (lower != 'd' && lower != 'w' && lower != 's')
         return false;
     int32_t next = 0;
@@ -169,7 +170,7 @@ static int read_set(struct reader *r)
     while (r->b->rc == 0 && *r->at != ']') {
         if (!*r->at)
             return refuse(r, "\"]\" is missing");
-        if (*r->at == '\\' && r->at[1] && add_class(r, r->at[1])) {
+        if (*r->at == '\\' && r->at[1] && add_class(r, r->at[1], negate)) {
             r->at += 2;
             if (*r->at == '-' && r->at[1] != ']')
                 return refuse(r, "a range cannot begin with a class");
@@ -242,7 +243,7 @@ static int read_atom(struct reader *r)
         return refuse(r, "this character must be escaped");
     case '\\':
         r->at++;
-        if (*r->at && add_class(r, *r->at)) {
+        if (*r->at && add_class(r, *r->at, false)) {
             r->at++;
             return end_set(r, from, false);
         }

@@ -2,6 +2,7 @@
 /* enum and const: values as the texts that JSON gives them. */
 #include "infer/schema_impl.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,7 @@ static char *text_new(const json_t *value)
 static bool is_of(const json_t *value, unsigned types)
 {
     double real = json_real_value(value);
-    if (json_is_real(value) && types >> JSON_INTEGER & 1u && real == (double)(long long)real && real < 1e15
-        && real > -1e15)
+    if (json_is_real(value) && types >> JSON_INTEGER & 1u && real == trunc(real))
         return true;
     return types >> json_typeof(value) & 1u;
 }

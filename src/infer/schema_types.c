@@ -2,6 +2,7 @@
 /* The keywords of each type of values. */
 #include "infer/schema_impl.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ static uint32_t count_of(struct schema_compiler *c, const json_t *schema, const 
     double n = json_number_value(value);
     if (!value)
         return absent;
-    if (!json_is_number(value) || n < 0 || n != (double)(long long)n) {
+    if (!json_is_number(value) || n < 0 || n != trunc(n)) {
         schema_fail(c, ERROR_FORMAT, "\"%s\" is not a whole number from 0 on", key);
         return absent;
     }

@@ -367,9 +367,251 @@ static void texts_by_chance_are_valid(void **state)
     buffer_release(&text);
 }
 
+/* ---- what is accepted, and what is not ---- */
+
+static bool accepts(const struct grammar *g, const char *text)
+{
+    struct matcher *m;
+    assert_int_equal(matcher_open(&m, g, NULL), 0);
+    bool accepted = matcher_advance(m, text, strlen(text)) && matcher_complete(m);
+    matcher_close(m);
+    return accepted;
+}
+
+struct example {
+    const char *schema;
+    const char *good[7], *bad[9];
+};
+
+static const struct example examples[] = {
+    { "{}", { "1", "-0.5e-3", "[1, {\"a\": null}]", "\"\\ud83d\\ude00\"", "{\n  \"a\":1\n}" },
+        { "", "01", "[1,]", "{\"a\"}", "\"\\ud83d\"", "\"\\u0000\"", "\"\xc0\xaf\"", " 1", "tru" } },
+    { "{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"integer\"}, \"b\": {}}, \"required\": [\"a\"]}",
+        { "{\"a\":1}", "{ \"a\": 1, \"b\": []}", "{\n  \"a\": -7\n}" },
+        { "{}", "{\"b\":1}", "{\"b\":1,\"a\":1}", "{\"a\":1,}", "{\"a\":1.5}", "{\"a\":1,\"c\":1}", "{\"a\" :1}",
+            "{\"a\":1}x" } },
+    { "{\"properties\": {\"ab\": {\"const\": 1}}, \"additionalProperties\": {\"type\": \"null\"}}",
+        { "{}", "{\"ab\":1}", "{\"ab\":1,\"a\":null,\"abc\":null,\"\xc3\xa9\":null}", "{\"\":null}" },
+        { "{\"ab\":null}", "{\"x\":1}", "{\"x\":null,\"ab\":null}", "{\"a\\u0062\":null}", "{\"ab\":1,\"ab\":1}" } },
+    { "{\"type\": \"array\", \"items\": {\"type\": \"boolean\"}, \"minItems\": 1, \"maxItems\": 2}",
+        { "[true]", "[true, false]", "[\n  true\n]" }, { "[]", "[true,true,true]", "[1]", "[true", "[ ,true]" } },
+    { "{\"type\": \"array\", \"maxItems\": 0}", { "[]" }, { "[1]", "[[]]" } },
+    { "{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 3}",
+        { "\"ab\"", "\"\xe2\x82\xac\xf0\x9f\x98\x80z\"", "\"\\n\\u00e9\"", "\"\\ud83d\\ude00-\"" },
+        { "\"a\"", "\"abcd\"", "\"\xe2\x82\xac\"", "\"\\n\"", "\"ab" } },
+    { "{\"type\": \"integer\", \"minimum\": -12, \"exclusiveMaximum\": 105}",
+        { "-12", "-1", "0", "9", "104", "99" }, { "-13", "-0", "105", "1000", "1.0", "1e1", "007", "-20" } },
+    { "{\"type\": \"number\", \"exclusiveMinimum\": -0.25, \"maximum\": 1.5}",
+        { "-0.24", "-0.2499", "0", "0.000", "1.5", "1.500", "1.49999" },
+        { "-0.25", "-0.250", "-0.3", "1.51", "1.5001", "2", "-1", "1e0" } },
+    { "{\"type\": \"integer\", \"multipleOf\": 7, \"minimum\": 8}", { "14", "70", "700000000000007" }, { "7", "0", "15", "-14" } },
+    { "{\"type\": \"number\", \"minimum\": 0.1}", { "0.1", "0.10", "123.4", "1" }, { "0.09", "0", "0.0999", "-1" } },
+    { "{\"enum\": [\"a\", \"ab\", 1, 12, null, 0.1, {\"k\": [1]}]}",
+        { "\"a\"", "\"ab\"", "1", "12", "null", "0.1", "{\"k\":[1]}" }, { "\"abc\"", "\"\"", "2", "123", "{\"k\":[]}" } },
+    { "{\"type\": \"string\", \"enum\": [\"a\", 1]}", { "\"a\"" }, { "1" } },
+    { "{\"type\": [\"integer\", \"null\"]}", { "5", "null" }, { "\"5\"", "5.5", "true" } },
+    { "{\"type\": \"string\", \"pattern\": \"^a[^b]+$|^\\\"$\"}", { "\"ac\"", "\"a\xc3\xa9\\n\"", "\"\\\"\"" },
+        { "\"a\"", "\"ab\"", "\"xac\"", "\"\"" } },
+    { "{\"type\": \"string\", \"pattern\": \"b\"}", { "\"b\"", "\"abc\"" }, { "\"ac\"", "\"\"" } },
+    { "{\"type\": \"string\", \"format\": \"date\"}", { "\"2024-02-29\"", "\"2000-02-29\"", "\"1999-12-31\"" },
+        { "\"2023-02-29\"", "\"1900-02-29\"", "\"2024-04-31\"", "\"2024-13-01\"", "\"0000-01-01\"", "\"2024-1-1\"" } },
+    { "{\"type\": \"string\", \"format\": \"ipv6\"}", { "\"::\"", "\"::1\"", "\"1:2:3:4:5:6:7:8\"", "\"fe80::a:b\"" },
+        { "\"1:2\"", "\":::\"", "\"1::2::3\"", "\"1:2:3:4:5:6:7:8:9\"", "\"12345::\"" } },
+    { "{\"$defs\": {\"a/b\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/a~1b\"}}}, \"$ref\": \"#/$defs/a~1b\"}",
+        { "[]", "[[],[[]]]" }, { "[1]", "[[]" } },
+};
+
+static void examples_are_kept(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        const struct example *e = &examples[i];
+        json_t *schema = json_of(e->schema);
+        struct grammar *g = grammar_of(schema);
+        for (size_t k = 0; k < sizeof e->good / sizeof e->good[0] && e->good[k]; k++)
+            if (!accepts(g, e->good[k]))
+                fail_msg("refused: %s under %s", e->good[k], e->schema);
+        for (size_t k = 0; k < sizeof e->bad / sizeof e->bad[0] && e->bad[k]; k++)
+            if (accepts(g, e->bad[k]))
+                fail_msg("accepted: %s under %s", e->bad[k], e->schema);
+        grammar_close(g);
+        json_decref(schema);
+    }
+}
+
+static void schemas_are_refused_by_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema;
+        int code;
+        const char *text;
+    } cases[] = {
+        { "{\"oneOf\": [{}]}", ERROR_UNSUPPORTED, "#: \"oneOf\" is not supported" },
+        { "{\"properties\": {\"a\": {\"items\": {\"uniqueItems\": true}}}}", ERROR_UNSUPPORTED,
+            "#/properties/a/items: \"uniqueItems\" is not supported" },
+        { "{\"$ref\": \"#/$defs/x\"}", ERROR_FORMAT, "leads nowhere" },
+        { "{\"$ref\": \"other.json\"}", ERROR_UNSUPPORTED, "out of the document" },
+        { "{\"$ref\": \"#\"}", ERROR_UNSUPPORTED, "refers to itself before any text" },
+        { "{\"anyOf\": [{\"type\": \"null\"}, {\"$ref\": \"#/anyOf/1\"}]}", ERROR_UNSUPPORTED, "#/anyOf/1: the schema refers" },
+        { "{\"properties\": {\"a\": {\"$ref\": \"#\"}}, \"required\": [\"a\"]}", ERROR_UNSUPPORTED, "no finite JSON value" },
+        { "{\"type\": \"string\", \"pattern\": \"(?=a)\"}", ERROR_UNSUPPORTED, "ahead and behind" },
+        { "{\"type\": \"string\", \"pattern\": \"(a)\\\\1\"}", ERROR_UNSUPPORTED, "escape is not supported" },
+        { "{\"type\": \"string\", \"pattern\": \"a^\"}", ERROR_UNSUPPORTED, "anchor" },
+        { "{\"type\": \"string\", \"format\": \"iri\"}", ERROR_UNSUPPORTED, "format \"iri\"" },
+        { "{\"type\": \"string\", \"pattern\": \"a\", \"maxLength\": 3}", ERROR_UNSUPPORTED, "beside" },
+        { "{\"type\": \"integer\", \"minimum\": 5, \"maximum\": 4}", ERROR_UNSUPPORTED, "no finite JSON value" },
+        { "{\"type\": \"number\", \"multipleOf\": 0.01}", ERROR_UNSUPPORTED, "multipleOf" },
+        { "{\"type\": \"array\", \"minItems\": 1e12}", ERROR_LIMIT, "minItems" },
+        { "{\"type\": \"array\", \"minItems\": -1}", ERROR_FORMAT, "minItems" },
+        { "{\"enum\": []}", ERROR_UNSUPPORTED, "empty" },
+        { "{\"type\": \"text\"}", ERROR_FORMAT, "\"type\" is not one of" },
+        { "{\"anyOf\": [{}], \"type\": \"object\"}", ERROR_UNSUPPORTED, "\"type\" beside \"anyOf\"" },
+        { "{\"required\": [\"a\"]}", ERROR_UNSUPPORTED, "\"a\" is required" },
+        { "false", ERROR_UNSUPPORTED, "allows nothing" },
+        { "[]", ERROR_FORMAT, "an object or true" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct error err = { 0 };
+        struct grammar *g;
+        json_t *schema = json_of(cases[i].schema);
+        int rc = grammar_open(&g, schema, &err);
+        if (rc != cases[i].code || !strstr(err.text, cases[i].text))
+            fail_msg("%s: %d \"%s\"", cases[i].schema, rc, err.text);
+        json_decref(schema);
+    }
+}
+
+/* Time and memory stay small whatever the schema is: it is refused, or has an automaton that goes on. */
+static void hostile_schemas_end_soon(void **state)
+{
+    (void)state;
+    json_t *deep = json_pack("{s:s}", "type", "null"), *enormous = json_array(), *wide = json_object();
+    for (int i = 0; i < 1000; i++)
+        deep = json_pack("{s:s, s:o}", "type", "array", "items", deep);
+    for (int i = 0; i < 100000; i++)
+        json_array_append_new(enormous, json_sprintf("value %d", i));
+    for (int i = 0; i < 5000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "p%d", i);
+        json_object_set_new(wide, name, json_object());
+    }
+    json_t *nested = json_object();
+    for (int level = 0; level < 20; level++) {
+        json_t *list = json_array();
+        for (int i = 0; i < 400; i++)
+            json_array_append_new(list, json_pack("{s:i}", "const", i));
+        json_array_append_new(list, nested);
+        nested = json_pack("{s:o}", "anyOf", list);
+    }
+    json_t *schemas[] = { deep, json_pack("{s:o}", "enum", enormous), json_pack("{s:o}", "properties", wide), nested,
+        json_of("{\"type\": \"string\", \"pattern\": \"^(((a{1,1000}){1,1000}){1,1000}b?)*c$\"}"),
+        json_of("{\"type\": \"string\", \"minLength\": 100000, \"maxLength\": 4000000000}"),
+        json_of("{\"type\": \"array\", \"minItems\": 100000, \"items\": {\"$ref\": \"#\"}}") };
+    const int codes[] = { ERROR_LIMIT, 0, 0, 0, 0, 0, ERROR_UNSUPPORTED };
+    for (size_t i = 0; i < sizeof schemas / sizeof schemas[0]; i++) {
+        struct error err = { 0 };
+        struct grammar *g;
+        struct matcher *m;
+        double start = clock_seconds();
+        assert_int_equal(grammar_open(&g, schemas[i], &err), codes[i]);
+        if (g) {
+            struct random r;
+            random_seed(&r, i);
+            assert_int_equal(matcher_open(&m, g, &err), 0);
+            for (int n = 0; n < 300; n++) {
+                int next = -1;
+                uint32_t seen = 0;
+                for (int byte = 0; byte < 256; byte++)
+                    if (matcher_allows(m, &(char) { (char)byte }, 1) && below(&r, ++seen) == 0)
+                        next = byte;
+                assert_true(next >= 0 || matcher_complete(m));
+                if (next < 0)
+                    break;
+                assert_true(matcher_advance(m, &(char) { (char)next }, 1));
+            }
+            matcher_close(m);
+        }
+        grammar_close(g);
+        json_decref(schemas[i]);
+        print_message("hostile schema %zu: %.0f ms\n", i, (clock_seconds() - start) * 1e3);
+    }
+}
+
+/* A state that was saved is the same later, in another matcher too, and memory in use is given up on the way. */
+static void states_are_restored(void **state)
+{
+    (void)state;
+    json_t *schema = json_of("{\"type\": \"array\", \"items\": {\"type\": \"string\", \"maxLength\": 100000}}");
+    struct grammar *g = grammar_of(schema);
+    struct constraint *c;
+    struct buffer saved = { 0 };
+    struct matcher *other;
+    assert_int_equal(constraint_open(&c, g, small, tokenizer_size(small), (const int32_t[]) { STOP }, 1, NULL), 0);
+    struct matcher *m = constraint_matcher(c);
+    assert_true(matcher_advance(m, "[\"a", 3));
+    matcher_save(m, &saved);
+    uint32_t epoch = matcher_epoch(m);
+    for (int i = 0; i < 20000; i++)
+        assert_true(matcher_advance(m, "x", 1));
+    assert_true(matcher_epoch(m) > epoch);
+    check_mask(c, constraint_mask(c));
+    assert_true(matcher_advance(m, "\"]", 2) && matcher_complete(m));
+    matcher_restore(m, saved.data, saved.used);
+    assert_false(matcher_complete(m));
+    check_mask(c, constraint_mask(c));
+    assert_int_equal(matcher_open(&other, g, NULL), 0);
+    matcher_restore(other, saved.data, saved.used);
+    assert_true(matcher_advance(other, "\", \"\"]", 6) && matcher_complete(other));
+    matcher_close(other);
+    assert_true(matcher_advance(m, "\"]", 2) && matcher_complete(m));
+    assert_int_equal(constraint_accept(c, 1, NULL), ERROR_USAGE);
+    buffer_release(&saved);
+    constraint_close(c);
+    grammar_close(g);
+    json_decref(schema);
+}
+
+/* Shown, not judged: clocks of machines under load say little. */
+static void masks_are_timed(void **state)
+{
+    (void)state;
+    static const char schema_text[] = "{\"type\": \"array\", \"items\": {\"type\": \"object\", \"properties\": {\"name\": "
+        "{\"type\": \"string\"}, \"short\": {\"type\": \"string\", \"maxLength\": 40}, \"n\": {\"type\": \"integer\", "
+        "\"minimum\": 0, \"maximum\": 9999}}, \"required\": [\"name\", \"short\", \"n\"]}}";
+    static const char text[] = "[{\"name\": \"John Ronald\", \"short\": \"a b c d e f g h\", \"n\": 1234}, {\"name\": "
+        "\"etaoin shrdlu\", \"short\": \"\", \"n\": 7}]";
+    struct tokenizer *t = vocabulary_of(270000);
+    json_t *schema = json_of(schema_text);
+    struct grammar *g = grammar_of(schema);
+    struct constraint *c;
+    double start = clock_seconds(), worst = 0, sum = 0;
+    assert_int_equal(constraint_open(&c, g, t, tokenizer_size(t), (const int32_t[]) { STOP }, 1, NULL), 0);
+    double open = clock_seconds() - start;
+    for (size_t i = 0; i < strlen(text); i++) {
+        start = clock_seconds();
+        constraint_mask(c);
+        double its = clock_seconds() - start;
+        worst = its > worst ? its : worst;
+        sum += its;
+        assert_true(matcher_advance(constraint_matcher(c), text + i, 1));
+    }
+    print_message("%d tokens: tree %.0f ms, mask %.2f ms on average, %.2f ms at most, over %zu steps\n",
+        tokenizer_size(t), open * 1e3, sum / (double)strlen(text) * 1e3, worst * 1e3, strlen(text));
+    constraint_close(c);
+    grammar_close(g);
+    json_decref(schema);
+    tokenizer_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(examples_are_kept),
+        cmocka_unit_test(schemas_are_refused_by_place),
+        cmocka_unit_test(hostile_schemas_end_soon),
+        cmocka_unit_test(states_are_restored),
+        cmocka_unit_test(masks_are_timed),
         cmocka_unit_test(texts_by_chance_are_valid),
     };
     return cmocka_run_group_tests(tests, open_small, close_small);
