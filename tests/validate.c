@@ -156,10 +156,17 @@ static const char *check_object(const json_t *root, const json_t *schema, const 
 static bool is_type(const char *type, const json_t *value)
 {
     double x = json_number_value(value);
-    return (strcmp(type, "object") == 0 && json_is_object(value)) || (strcmp(type, "array") == 0 && json_is_array(value))
-        || (strcmp(type, "string") == 0 && json_is_string(value)) || (strcmp(type, "number") == 0 && json_is_number(value))
-        || (strcmp(type, "integer") == 0 && json_is_number(value) && x == floor(x))
-        || (strcmp(type, "boolean") == 0 && json_is_boolean(value)) || (strcmp(type, "null") == 0 && json_is_null(value));
+    const struct {
+        const char *name;
+        bool is;
+    } types[] = { { "object", json_is_object(value) }, { "array", json_is_array(value) },
+        { "string", json_is_string(value) }, { "number", json_is_number(value) },
+        { "integer", json_is_number(value) && x == floor(x) }, { "boolean", json_is_boolean(value) },
+        { "null", json_is_null(value) } };
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(types[i].name, type) == 0)
+            return types[i].is;
+    abort();
 }
 
 static const char *check_type(const json_t *type, const json_t *value)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON Schema (2020-12) as far as tests need it, written apart from the compiler: what is valid, not what is written. */
+/* JSON Schema (2020-12) as far as tests need it, written apart from the compiler: what is valid, not what is
+ * written. */
 #ifndef WAZN_TESTS_VALIDATE_H
 #define WAZN_TESTS_VALIDATE_H
 

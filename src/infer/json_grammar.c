@@ -155,7 +155,8 @@ enum utf8_state { AT_START, ONE_MORE, TWO_MORE, AFTER_E0, AFTER_ED, AFTER_F0, TH
 
 static const struct range {
     uint8_t from, low, high, to;
-} ranges[] = { { AT_START, 0x20, 0x21, AT_START }, { AT_START, 0x23, 0x5b, AT_START }, { AT_START, 0x5d, 0x7f, AT_START },
+} ranges[] = { { AT_START, 0x20, 0x21, AT_START }, { AT_START, 0x23, 0x5b, AT_START },
+    { AT_START, 0x5d, 0x7f, AT_START },
     { AT_START, 0xc2, 0xdf, ONE_MORE }, { AT_START, 0xe0, 0xe0, AFTER_E0 }, { AT_START, 0xe1, 0xec, TWO_MORE },
     { AT_START, 0xed, 0xed, AFTER_ED }, { AT_START, 0xee, 0xef, TWO_MORE }, { AT_START, 0xf0, 0xf0, AFTER_F0 },
     { AT_START, 0xf1, 0xf3, THREE_MORE }, { AT_START, 0xf4, 0xf4, AFTER_F4 }, { ONE_MORE, 0x80, 0xbf, AT_START },

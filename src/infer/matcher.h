@@ -37,7 +37,8 @@ void matcher_save(const struct matcher *m, struct buffer *out);
 void matcher_restore(struct matcher *m, const char *bytes, size_t n);
 
 /* For walks over many texts. Configurations are numbers, good until the epoch changes. matcher_step
- * tells where a byte leads from path[n - 1]; it may start a new epoch, and then gives path[0 .. n) their new numbers. */
+ * tells where a byte leads from path[n - 1]; it may start a new epoch, and then gives path[0 .. n) their new
+ * numbers. */
 uint32_t matcher_here(const struct matcher *m);
 uint32_t matcher_step(struct matcher *m, unsigned char byte, uint32_t *path, size_t n);
 uint32_t matcher_epoch(const struct matcher *m);

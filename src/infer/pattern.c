@@ -12,7 +12,8 @@
 #define DEPTH_MAX 100
 #define COUNT_MAX 1000
 
-enum part_kind { PART_EMPTY, PART_SET, PART_CAT, PART_EITHER, PART_REPEAT, PART_BEGIN, PART_STOP }; /* the last two: anchors */
+/* The last two are anchors. */
+enum part_kind { PART_EMPTY, PART_SET, PART_CAT, PART_EITHER, PART_REPEAT, PART_BEGIN, PART_STOP };
 
 struct part {
     enum part_kind kind;

@@ -240,7 +240,8 @@ uint32_t schema_object(struct schema_compiler *c, const json_t *schema, uint32_t
 {
     struct builder *b = &c->b;
     struct object o = { .properties = json_object_get(schema, "properties"),
-        .required = json_object_get(schema, "required"), .additional = json_object_get(schema, "additionalProperties") };
+        .required = json_object_get(schema, "required"),
+        .additional = json_object_get(schema, "additionalProperties") };
     uint32_t node = NODE_THE_END;
     if (!o.properties && !o.additional)
         o.additional = json_true(); /* any object: {"type": "object"} alone */

@@ -10,13 +10,15 @@
 
 static const char *const schemas[] = {
     "{\"type\": \"object\", \"properties\": {\"name\": {\"type\": \"string\", \"maxLength\": 20}, \"age\": {\"type\": "
-    "\"integer\", \"minimum\": 0, \"maximum\": 130}}, \"required\": [\"name\", \"age\"], \"additionalProperties\": false}",
+    "\"integer\", \"minimum\": 0, \"maximum\": 130}}, \"required\": [\"name\", \"age\"], "
+        "\"additionalProperties\": false}",
     "{\"type\": \"array\", \"items\": {\"enum\": [\"red\", \"green\", null, 7]}, \"minItems\": 3, \"maxItems\": 5}",
     "{\"$defs\": {\"n\": {\"type\": \"object\", \"properties\": {\"v\": {\"type\": \"boolean\"}, \"next\": {\"anyOf\": "
     "[{\"type\": \"null\"}, {\"$ref\": \"#/$defs/n\"}]}}, \"required\": [\"v\", \"next\"]}}, \"$ref\": \"#/$defs/n\"}",
     "{\"type\": \"string\", \"format\": \"date-time\"}",
     "{\"type\": \"string\", \"pattern\": \"^[A-Z]{2}-[0-9]{4,6}$\"}",
-    "{\"type\": \"object\", \"properties\": {\"kind\": {\"const\": \"point\"}, \"at\": {\"type\": \"array\", \"items\": "
+    "{\"type\": \"object\", \"properties\": {\"kind\": {\"const\": \"point\"}, \"at\": {\"type\": \"array\", "
+        "\"items\": "
     "{\"type\": \"number\", \"minimum\": -1, \"exclusiveMaximum\": 1}, \"minItems\": 2, \"maxItems\": 2}, \"note\": "
     "{\"type\": [\"string\", \"null\"], \"maxLength\": 9}}, \"required\": [\"kind\", \"at\"]}",
 };

@@ -62,7 +62,8 @@ static struct tokenizer *vocabulary_of(int32_t n_random)
         if (!json_object_get(vocabulary, b.data))
             json_object_set_new(vocabulary, b.data, json_integer((json_int_t)json_object_size(vocabulary)));
     }
-    json_t *root = json_pack("{s:s, s:[{s:i, s:s, s:b}], s:n, s:{s:s, s:b, s:b, s:b}, s:n, s:{s:s}, s:{s:s, s:o, s:[]}}",
+    json_t *root = json_pack("{s:s, s:[{s:i, s:s, s:b}], s:n, s:{s:s, s:b, s:b, s:b}, s:n, s:{s:s}, s:{s:s, s:o, "
+        "s:[]}}",
         "version", "1.0", "added_tokens", "id", STOP, "content", "<|end|>", "special", 1, "normalizer", "pre_tokenizer",
         "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 1, "post_processor", "decoder",
         "type", "ByteLevel", "model", "type", "BPE", "vocab", vocabulary, "merges");
@@ -250,7 +251,8 @@ static json_t *random_schema(struct random *r, int depth)
 static json_t *random_root(struct random *r)
 {
     json_t *defs = json_of("{\"tree\": {\"type\": \"object\", \"properties\": {\"v\": {\"$ref\": \"#/$defs/leaf\"}, "
-        "\"left\": {\"anyOf\": [{\"$ref\": \"#/$defs/tree\"}, {\"type\": \"null\"}]}}, \"required\": [\"v\", \"left\"], "
+        "\"left\": {\"anyOf\": [{\"$ref\": \"#/$defs/tree\"}, {\"type\": \"null\"}]}}, \"required\": [\"v\", "
+        "\"left\"], "
         "\"additionalProperties\": false}, \"list\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/list\"}}, "
         "\"leaf\": {\"type\": \"integer\", \"minimum\": -5, \"maximum\": 120}}");
     json_t *s = below(r, 10) ? random_object(r, 0) : random_schema(r, 0);
@@ -404,10 +406,12 @@ static const struct example examples[] = {
     { "{\"type\": \"number\", \"exclusiveMinimum\": -0.25, \"maximum\": 1.5}",
         { "-0.24", "-0.2499", "0", "0.000", "1.5", "1.500", "1.49999" },
         { "-0.25", "-0.250", "-0.3", "1.51", "1.5001", "2", "-1", "1e0" } },
-    { "{\"type\": \"integer\", \"multipleOf\": 7, \"minimum\": 8}", { "14", "70", "700000000000007" }, { "7", "0", "15", "-14" } },
+    { "{\"type\": \"integer\", \"multipleOf\": 7, \"minimum\": 8}", { "14", "70", "700000000000007" }, { "7", "0",
+        "15", "-14" } },
     { "{\"type\": \"number\", \"minimum\": 0.1}", { "0.1", "0.10", "123.4", "1" }, { "0.09", "0", "0.0999", "-1" } },
     { "{\"enum\": [\"a\", \"ab\", 1, 12, null, 0.1, {\"k\": [1]}]}",
-        { "\"a\"", "\"ab\"", "1", "12", "null", "0.1", "{\"k\":[1]}" }, { "\"abc\"", "\"\"", "2", "123", "{\"k\":[]}" } },
+        { "\"a\"", "\"ab\"", "1", "12", "null", "0.1", "{\"k\":[1]}" }, { "\"abc\"", "\"\"", "2", "123",
+            "{\"k\":[]}" } },
     { "{\"type\": \"string\", \"enum\": [\"a\", 1]}", { "\"a\"" }, { "1" } },
     { "{\"type\": [\"integer\", \"null\"]}", { "5", "null" }, { "\"5\"", "5.5", "true" } },
     { "{\"type\": \"string\", \"pattern\": \"^a[^b]+$|^\\\"$\"}", { "\"ac\"", "\"a\xc3\xa9\\n\"", "\"\\\"\"" },
@@ -417,7 +421,8 @@ static const struct example examples[] = {
         { "\"2023-02-29\"", "\"1900-02-29\"", "\"2024-04-31\"", "\"2024-13-01\"", "\"0000-01-01\"", "\"2024-1-1\"" } },
     { "{\"type\": \"string\", \"format\": \"ipv6\"}", { "\"::\"", "\"::1\"", "\"1:2:3:4:5:6:7:8\"", "\"fe80::a:b\"" },
         { "\"1:2\"", "\":::\"", "\"1::2::3\"", "\"1:2:3:4:5:6:7:8:9\"", "\"12345::\"" } },
-    { "{\"$defs\": {\"a/b\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/a~1b\"}}}, \"$ref\": \"#/$defs/a~1b\"}",
+    { "{\"$defs\": {\"a/b\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/a~1b\"}}}, \"$ref\": "
+        "\"#/$defs/a~1b\"}",
         { "[]", "[[],[[]]]" }, { "[1]", "[[]" } },
 };
 
@@ -453,8 +458,10 @@ static void schemas_are_refused_by_place(void **state)
         { "{\"$ref\": \"#/$defs/x\"}", ERROR_FORMAT, "leads nowhere" },
         { "{\"$ref\": \"other.json\"}", ERROR_UNSUPPORTED, "out of the document" },
         { "{\"$ref\": \"#\"}", ERROR_UNSUPPORTED, "refers to itself before any text" },
-        { "{\"anyOf\": [{\"type\": \"null\"}, {\"$ref\": \"#/anyOf/1\"}]}", ERROR_UNSUPPORTED, "#/anyOf/1: the schema refers" },
-        { "{\"properties\": {\"a\": {\"$ref\": \"#\"}}, \"required\": [\"a\"]}", ERROR_UNSUPPORTED, "no finite JSON value" },
+        { "{\"anyOf\": [{\"type\": \"null\"}, {\"$ref\": \"#/anyOf/1\"}]}", ERROR_UNSUPPORTED,
+            "#/anyOf/1: the schema refers" },
+        { "{\"properties\": {\"a\": {\"$ref\": \"#\"}}, \"required\": [\"a\"]}", ERROR_UNSUPPORTED,
+            "no finite JSON value" },
         { "{\"type\": \"string\", \"pattern\": \"(?=a)\"}", ERROR_UNSUPPORTED, "ahead and behind" },
         { "{\"type\": \"string\", \"pattern\": \"(a)\\\\1\"}", ERROR_UNSUPPORTED, "escape is not supported" },
         { "{\"type\": \"string\", \"pattern\": \"a^\"}", ERROR_UNSUPPORTED, "anchor" },
@@ -576,7 +583,8 @@ static void states_are_restored(void **state)
 static void masks_are_timed(void **state)
 {
     (void)state;
-    static const char schema_text[] = "{\"type\": \"array\", \"items\": {\"type\": \"object\", \"properties\": {\"name\": "
+    static const char schema_text[] = "{\"type\": \"array\", \"items\": {\"type\": \"object\", \"properties\": "
+        "{\"name\": "
         "{\"type\": \"string\"}, \"short\": {\"type\": \"string\", \"maxLength\": 40}, \"n\": {\"type\": \"integer\", "
         "\"minimum\": 0, \"maximum\": 9999}}, \"required\": [\"name\", \"short\", \"n\"]}}";
     static const char text[] = "[{\"name\": \"John Ronald\", \"short\": \"a b c d e f g h\", \"n\": 1234}, {\"name\": "
