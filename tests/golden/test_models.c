@@ -75,7 +75,7 @@ static void check_gguf(const struct golden_case *c, struct worst *worst)
     }
     runner_open(&r, path);
     float *logits = runner_logits_new(&r, c->ids, c->n_ids, &whole);
-    compare_rows(&r, json_object_get(c->json, "rows"), logits, REFERENCE_FLOAT32, worst);
+    compare_rows(&r, json_object_get(c->json, "rows"), NULL, logits, REFERENCE_FLOAT32, worst);
     free(logits);
     runner_close(&r);
 }
@@ -111,7 +111,7 @@ static void check_case(void **state)
     runner_open(&r, folder);
     struct cut cut = { .format = &format_f32, .threads = 1, .chunk = c.n_ids };
     float *whole = runner_logits_new(&r, c.ids, c.n_ids, &cut);
-    compare_rows(&r, json_object_get(c.json, "rows"), whole, REFERENCE_FLOAT32, &worst);
+    compare_rows(&r, json_object_get(c.json, "rows"), NULL, whole, REFERENCE_FLOAT32, &worst);
     check_cuts(&r, &c, &format_f32, whole);
     check_cache_formats(&r, &c);
     check_size(&r, &c);

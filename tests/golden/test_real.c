@@ -72,7 +72,7 @@ static void checkpoints_give_the_same_numbers(void **state)
         json_array_foreach(json_object_get(c, "ids"), n, id) ids[n] = (int32_t)json_integer_value(id);
         runner_open(&r, test_data(json_text(c, "path", "")));
         float *logits = runner_logits_new(&r, ids, (int)n, &chunks);
-        compare_rows(&r, json_object_get(c, "rows"), logits, REFERENCE_FLOAT64, &worst);
+        compare_rows(&r, json_object_get(c, "rows"), NULL, logits, REFERENCE_FLOAT64, &worst);
         printf("%s: %zu tokens, worst %.1f of %.1f units\n", json_text(c, "path", ""), n, worst.scaled, worst.allowed);
         free(logits);
         runner_close(&r);
