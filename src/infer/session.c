@@ -12,6 +12,8 @@ struct session {
     struct session_options options; /* with the defaults filled in */
     struct kv kv;
     struct pass *pass;
+    struct kv_mark *marks; /* (options.marks; none where no layer forgets), each behind a prefix of ids */
+    int n_marks;
     int32_t *ids;     /* (context) what the cache holds: kv.length of them */
     bool has_logits;  /* of the last token held */
     int reused;
@@ -45,7 +47,16 @@ static struct pass_options pass_options_of(const struct session_options *o)
 static void layout(struct session *s, struct arena *a)
 {
     struct kv_options kv = kv_options_of(&s->options);
-    kv_layout(&s->kv, model_spec(s->model), &kv, a);
+    const struct spec *spec = model_spec(s->model);
+    kv_layout(&s->kv, spec, &kv, a);
+    s->n_marks = s->kv.ring > 0 ? s->options.marks : 0;
+    s->marks = arena_take(a, (size_t)s->n_marks, sizeof *s->marks);
+    for (int i = 0; i < s->n_marks; i++) {
+        struct kv_mark mark;
+        kv_mark_layout(&mark, &s->kv, spec, a);
+        if (s->marks)
+            s->marks[i] = mark;
+    }
     s->ids = arena_take(a, (size_t)s->options.context, sizeof *s->ids);
 }
 
@@ -65,9 +76,10 @@ static int check_options(const struct model *m, const struct session_options *o,
     if (o->context < 1 || o->context > spec->context)
         return error_set(err, ERROR_USAGE, "a context of %d tokens is asked for, the model was made for 1 to %d",
             o->context, spec->context);
-    if (o->chunk < 1 || o->logits < 1 || o->logits > o->chunk || o->threads < 1)
-        return error_set(err, ERROR_USAGE, "session with passes of %d tokens, %d rows of logits and %d threads",
-            o->chunk, o->logits, o->threads);
+    if (o->chunk < 1 || o->logits < 1 || o->logits > o->chunk || o->threads < 1 || o->marks < 0)
+        return error_set(err, ERROR_USAGE,
+            "session with passes of %d tokens, %d rows of logits, %d threads and %d marks", o->chunk, o->logits,
+            o->threads, o->marks);
     return kv_check(spec, &kv, err);
 }
 
@@ -146,16 +158,56 @@ static void report(const struct session_watch *watch, size_t done, size_t total)
         watch->progress(watch->context, (int)done, (int)total);
 }
 
-/* Tokens at the front that need no new pass: held already, and the cache can be cut back to them. The last token of ids
- * is evaluated again unless its logits are still at hand. */
-static int reusable(const struct session *s, const int32_t *ids, size_t n)
+void session_mark(struct session *s)
+{
+    struct kv_mark *oldest = s->marks;
+    for (int i = 0; i < s->n_marks; i++) {
+        if (s->marks[i].length == s->kv.length)
+            return;
+        if (s->marks[i].length < oldest->length)
+            oldest = &s->marks[i];
+    }
+    if (s->n_marks > 0)
+        kv_mark_save(oldest, &s->kv, model_spec(s->model));
+}
+
+/* The last mark at most `length` tokens from the start, or NULL. */
+static const struct kv_mark *find_mark(const struct session *s, int length)
+{
+    const struct kv_mark *best = NULL;
+    for (int i = 0; i < s->n_marks; i++) {
+        const struct kv_mark *m = &s->marks[i];
+        if (m->length > 0 && m->length <= length && (!best || m->length > best->length))
+            best = m;
+    }
+    return best;
+}
+
+/* The cache is now at a prefix of what it held: marks behind that are of another past. */
+static void forget_marks(struct session *s)
+{
+    for (int i = 0; i < s->n_marks; i++)
+        if (s->marks[i].length > s->kv.length)
+            s->marks[i].length = -1;
+}
+
+/* Cut the cache back to as much of ids as needs no new pass: held already, and still or again at hand. The last token
+ * of ids is evaluated again unless its logits are there. */
+static void cut_back(struct session *s, const int32_t *ids, size_t n)
 {
     int held = s->kv.length, common = 0;
     while (common < held && (size_t)common < n && ids[common] == s->ids[common])
         common++;
     if ((size_t)common == n && !(common == held && s->has_logits))
         common--;
-    return kv_reusable(&s->kv, model_spec(s->model), common);
+    int kept = kv_reusable(&s->kv, model_spec(s->model), common);
+    const struct kv_mark *mark = kept < common ? find_mark(s, common) : NULL;
+    if (mark && mark->length > kept)
+        kv_mark_restore(mark, &s->kv, model_spec(s->model));
+    else
+        kv_cut(&s->kv, kept);
+    s->has_logits = s->has_logits && s->kv.length == held;
+    forget_marks(s);
 }
 
 int session_sync(struct session *s, const int32_t *ids, size_t n, const struct session_watch *watch, struct error *err)
@@ -164,11 +216,9 @@ int session_sync(struct session *s, const int32_t *ids, size_t n, const struct s
     int rc = check_room(s, n, err);
     if (rc)
         return rc;
-    size_t done = (size_t)reusable(s, ids, n), first = done;
+    cut_back(s, ids, n);
+    size_t done = (size_t)s->kv.length, first = done;
     s->reused = (int)done;
-    if (s->kv.length != (int)done)
-        s->has_logits = false;
-    s->kv.length = (int)done;
     while (done < n) {
         if (is_cancelled(watch))
             return error_set(err, ERROR_CANCELLED, "stopped after %zu of %zu prompt tokens", done, n);
@@ -194,8 +244,9 @@ int session_each(struct session *s, const int32_t *ids, size_t n, session_row *r
     int rc = check_room(s, n, err);
     if (rc)
         return rc;
-    s->kv.length = 0;
+    kv_cut(&s->kv, 0);
     s->has_logits = false;
+    forget_marks(s);
     for (size_t done = 0; done < n;) {
         if (is_cancelled(watch))
             return error_set(err, ERROR_CANCELLED, "stopped after %zu of %zu tokens", done, n);

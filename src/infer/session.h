@@ -19,6 +19,7 @@ struct session_options {
     int chunk;                      /* tokens in one pass; 0: SESSION_CHUNK or the context where that is less */
     int logits;                     /* rows of logits kept by session_each; 0: 1 */
     int threads;                    /* at least 1 */
+    int marks;                      /* places session_mark remembers at once */
 };
 
 #define SESSION_CHUNK 512
@@ -44,6 +45,11 @@ void session_close(struct session *s);
  * follows the last of them. ERROR_LIMIT, before anything changes, where n passes the context; ERROR_CANCELLED between
  * passes: what was evaluated stays reusable. watch may be NULL. */
 int session_sync(struct session *s, const int32_t *ids, size_t n, const struct session_watch *watch, struct error *err);
+
+/* Remember this place: a later session_sync whose ids part from those held only behind it comes back here, also where
+ * layers with windows have forgotten by then. Without such layers every place can be come back to, and this does
+ * nothing. The places remembered last are kept. */
+void session_mark(struct session *s);
 
 /* One more token. */
 int session_push(struct session *s, int32_t id, struct error *err);

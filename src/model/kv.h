@@ -16,10 +16,17 @@ struct kv_options {
 
 struct kv {
     struct kv_layer *layers; /* (spec layers) */
+    const struct format *format;
     int n_layers, context, tokens_max;
-    int length;  /* positions held: 0 .. length - 1 (of a ring: the last of them). Cut back by setting it, to what
-                    kv_reusable allows */
-    int reached; /* most it has held since it was empty: rings have forgotten what is a capacity behind. pass_run's */
+    int ring;      /* slots of the smallest ring; 0: no layer forgets */
+    int length;    /* positions held: 0 .. length - 1 (of a ring: the last of them) */
+    int kept_from; /* rings hold every position from here to length - 1 */
+};
+
+/* What rings hold of the positions that a token at `length` sees: a place to come back to after they have moved on. */
+struct kv_mark {
+    int length;           /* -1: nothing */
+    unsigned char *rows;  /* (ring layers; k, v; kv_heads; window - 1) encoded rows */
 };
 
 /* 0; ERROR_UNSUPPORTED where the format cannot hold a head (head_dim not a multiple of its block) or is none for
@@ -31,5 +38,13 @@ void kv_layout(struct kv *kv, const struct spec *spec, const struct kv_options *
 /* Longest prefix, at most `length`, to which the cache can be cut back: what a session may reuse. 0 where a ring has
  * forgotten positions that a token behind the prefix would see. */
 int kv_reusable(const struct kv *kv, const struct spec *spec, int length);
+void kv_cut(struct kv *kv, int length);  /* to what kv_reusable allows, or 0 */
+void kv_grow(struct kv *kv, int tokens); /* a pass has stored them */
+
+/* Twice, as arena.h says; the kv must be laid out. */
+void kv_mark_layout(struct kv_mark *m, const struct kv *kv, const struct spec *spec, struct arena *a);
+void kv_mark_save(struct kv_mark *m, const struct kv *kv, const struct spec *spec);
+/* Back to the mark; positions before it must be those it was saved behind. */
+void kv_mark_restore(const struct kv_mark *m, struct kv *kv, const struct spec *spec);
 
 #endif

@@ -187,13 +187,8 @@ int pass_run(struct pass *p, const struct pass_sequence *sequences, int n, struc
     fill_flow(p, sequences, n);
     forward(p);
     finish(p);
-    for (int i = 0; i < n; i++) {
-        struct kv *kv = sequences[i].kv;
-        int length = kv->length + sequences[i].count;
-        if (kv->length == 0 || length > kv->reached)
-            kv->reached = length;
-        kv->length = length;
-    }
+    for (int i = 0; i < n; i++)
+        kv_grow(sequences[i].kv, sequences[i].count);
     return 0;
 }
 

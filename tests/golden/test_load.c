@@ -316,7 +316,7 @@ static void caches_are_cut_back_only_where_they_remember(void **state)
                 int kept = kv_reusable(&kv, r.spec, length);
                 assert_true(kept == length || kept == 0);
                 kept ? cuts++ : refusals++;
-                kv.length = kept;
+                kv_cut(&kv, kept);
             }
             while (kv.length < 28) {
                 struct pass_sequence q = { .kv = &kv, .ids = l->c.ids + kv.length, .count = 28 - kv.length };

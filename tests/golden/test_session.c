@@ -111,6 +111,45 @@ static void prefixes_are_reused(void **state)
     }
 }
 
+/* Rings come back to a place that was marked, and only to one that the ids still lead through. */
+static void marked_places_are_come_back_to(void **state)
+{
+    (void)state;
+    static const char *const windowed[] = { "mistral_window", "gemma3" };
+    for (size_t k = 0; k < sizeof windowed / sizeof *windowed; k++) {
+        struct opened o;
+        int32_t other[LENGTH];
+        open_case(&o, windowed[k]);
+        struct session_options options = { .kv_format = &format_f32, .context = LENGTH, .chunk = 2, .threads = 2,
+            .marks = 2 };
+        struct session *s;
+        assert_int_equal(session_open(&s, o.model, &options, NULL), 0);
+        sync_to(s, o.ids, 5);
+        session_mark(s);
+        sync_to(s, o.ids, 9);
+        session_mark(s);
+        session_mark(s);
+        sync_to(s, o.ids, 29);
+        memcpy(other, o.ids, sizeof other);
+        other[10] = (other[10] + 1) % o.vocabulary;
+        sync_to(s, other, 28);
+        assert_int_equal(session_reused(s), 9);
+        expect(&o, s, other, 28);
+        session_mark(s); /* takes the place of the mark at 5 */
+        sync_to(s, o.ids, 9);
+        assert_true(session_reused(s) < 9);
+        expect(&o, s, o.ids, 9);
+        other[7] = (other[7] + 1) % o.vocabulary; /* the marks lie in a past that is not this one's */
+        sync_to(s, other, 29);
+        expect(&o, s, other, 29);
+        sync_to(s, o.ids, 26);
+        assert_int_equal(session_reused(s), 0);
+        expect(&o, s, o.ids, 26);
+        session_close(s);
+        close_case(&o);
+    }
+}
+
 static void the_context_ends_aloud(void **state)
 {
     (void)state;
@@ -270,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prefixes_are_reused),
+        cmocka_unit_test(marked_places_are_come_back_to),
         cmocka_unit_test(the_context_ends_aloud),
         cmocka_unit_test(a_cancelled_prompt_goes_on_later),
         cmocka_unit_test(every_row_is_given),
