@@ -83,12 +83,12 @@ void kv_grow(struct kv *kv, int tokens)
 
 void kv_mark_layout(struct kv_mark *m, const struct kv *kv, const struct spec *spec, struct arena *a)
 {
-    size_t bytes = 0;
+    size_t bytes = 0, row = format_row_bytes(kv->format, spec->head_dim);
     for (int i = 0; i < spec->layers; i++) {
         const struct spec_layer *l = &spec->layer[i];
         struct kv_options o = { .context = kv->context, .tokens_max = kv->tokens_max };
         if (capacity_of(l, &o) < kv->context)
-            bytes += 2 * (size_t)spec->kv_heads * (size_t)(l->window - 1) * format_row_bytes(kv->format, spec->head_dim);
+            bytes += 2 * (size_t)spec->kv_heads * (size_t)(l->window - 1) * row;
     }
     m->length = -1;
     m->rows = arena_take(a, bytes, 1);

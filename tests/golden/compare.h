@@ -14,8 +14,8 @@ struct worst {
 
 enum reference { REFERENCE_FLOAT32, REFERENCE_FLOAT64 };
 
-/* rows: a list of {position, logits, sums}; logits: (tokens, vocabulary). Fails the test beyond the bound. exact: rows of
- * the same positions in float64, which tell the reference's own error from ours; NULL: not known. */
+/* rows: a list of {position, logits, sums}; logits: (tokens, vocabulary). Fails the test beyond the bound. exact: rows
+ * of the same positions in float64, which tell the reference's own error from ours; NULL: not known. */
 void compare_rows(const struct runner *r, const json_t *rows, const json_t *exact, const float *logits,
     enum reference reference, struct worst *worst);
 

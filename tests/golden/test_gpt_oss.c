@@ -246,9 +246,10 @@ static float *run_form(struct runner *r, const struct golden_case *c, bool packe
 static void check_references(const struct runner *r, const struct golden_case *c, const float *logits)
 {
     struct worst openai = { 0 }, transformers = { 0 }, exact = { 0 };
-    const json_t *rows_exact = json_object_get(c->json, "rows_exact");
-    compare_rows(r, json_object_get(c->json, "rows"), rows_exact, logits, REFERENCE_FLOAT32, &openai);
-    compare_rows(r, json_object_get(c->json, "rows_transformers"), rows_exact, logits, REFERENCE_FLOAT32, &transformers);
+    const json_t *rows = json_object_get(c->json, "rows"), *rows_exact = json_object_get(c->json, "rows_exact");
+    const json_t *rows_transformers = json_object_get(c->json, "rows_transformers");
+    compare_rows(r, rows, rows_exact, logits, REFERENCE_FLOAT32, &openai);
+    compare_rows(r, rows_transformers, rows_exact, logits, REFERENCE_FLOAT32, &transformers);
     compare_rows(r, rows_exact, NULL, logits, REFERENCE_FLOAT64, &exact);
     printf("%-18s worst: openai %.1f of %.1f units, transformers %.1f of %.1f, float64 %.1f of %.1f\n", c->name,
         openai.scaled, openai.allowed, transformers.scaled, transformers.allowed, exact.scaled, exact.allowed);
