@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,16 +22,22 @@ static const struct {
     [-ERROR_CANCELLED] = { "cancelled", 130 },
 };
 
-/* Texts quote names from hostile files: control bytes must not reach a terminal. */
-static void escape_controls(char *out, size_t size, const char *in)
+/* Texts quote names from hostile files, and are cut where they are too long: control characters must not reach a
+ * terminal, and what is left must be UTF-8. */
+static void escape(char *out, size_t size, const char *in)
 {
     size_t used = 0;
-    for (; *in && used + 5 < size; in++) {
-        unsigned char c = (unsigned char)*in;
-        if (c < 0x20 || c == 0x7f)
-            used += (size_t)snprintf(out + used, size - used, "\\x%02x", c);
-        else
-            out[used++] = (char)c;
+    for (size_t n = strlen(in); n > 0 && used + 4 * 4 < size;) {
+        int32_t point;
+        int taken = utf8_decode(in, n, &point);
+        for (int i = 0; i < taken; i++) {
+            if (point < 0x20 || (point >= 0x7f && point < 0xa0))
+                used += (size_t)snprintf(out + used, size - used, "\\x%02x", (unsigned char)in[i]);
+            else
+                out[used++] = in[i];
+        }
+        in += taken;
+        n -= (size_t)taken;
     }
     out[used] = '\0';
 }
@@ -43,7 +51,7 @@ static void record(struct error *err, int code, const char *format, va_list args
         snprintf(raw + used, sizeof raw - used, ": %s", tail);
     }
     err->code = code;
-    escape_controls(err->text, sizeof err->text, raw);
+    escape(err->text, sizeof err->text, raw);
 }
 
 int error_set(struct error *err, int code, const char *format, ...)
@@ -87,12 +95,13 @@ void error_in(struct error *err, const char *format, ...)
     va_start(args, format);
     vsnprintf(context, sizeof context, format, args);
     va_end(args);
-    escape_controls(clean, sizeof clean - 2, context);
+    escape(clean, sizeof clean - 2, context);
     size_t front = strlen(clean);
     clean[front++] = ':';
     clean[front++] = ' ';
     size_t room = ERROR_TEXT_SIZE - 1 - front;
     size_t back = strnlen(err->text, room);
+    back -= utf8_incomplete_tail(err->text, back);
     memmove(err->text + front, err->text, back);
     memcpy(err->text, clean, front);
     err->text[front + back] = '\0';

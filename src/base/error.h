@@ -29,7 +29,7 @@ struct error {
     char text[ERROR_TEXT_SIZE];
 };
 
-/* Record it and return `code`. err may be NULL. Bytes that a terminal would act on are shown as \xNN. */
+/* Record it and return `code`. err may be NULL. Control characters and bytes that are not UTF-8 are shown as \xNN. */
 int error_set(struct error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same, with the text of errno behind ": ". The code is ERROR_NOT_FOUND for ENOENT, ERROR_MEMORY for ENOMEM,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading JSON from foreign bytes with jansson, and asking it for typed members. */
+/* Reading JSON from foreign bytes with jansson, asking it for typed members, and writing it. */
 #ifndef WAZN_BASE_JSON_H
 #define WAZN_BASE_JSON_H
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 #include <jansson.h>
@@ -21,5 +22,11 @@ const char *json_text(const json_t *object, const char *key, const char *absent)
 bool json_flag(const json_t *object, const char *key, bool absent);
 long long json_whole(const json_t *object, const char *key, long long absent);
 double json_real_of(const json_t *object, const char *key, double absent);
+
+/* Append a value as Python's json.dumps(ensure_ascii=False, indent=...) writes it, numbers with the fewest digits that
+ * read back equal; indent 0: on one line; JSON_WRITE_COMPACT: without spaces, numbers as Rust's serde_json writes them.
+ * NULL is null. */
+#define JSON_WRITE_COMPACT (-1)
+void json_write(struct buffer *out, const json_t *value, int indent);
 
 #endif

@@ -25,11 +25,23 @@ static void error_texts(void **state)
     assert_int_equal(error_exit_status(ERROR_CANCELLED), 130);
     assert_int_equal(error_exit_status(-99), 1);
     assert_int_equal(error_set(NULL, ERROR_IO, "x"), ERROR_IO);
+    error_set(&e, ERROR_FORMAT, "%s", "\xc3\xa9 \xc3 \xff \xc2\x9b");
+    assert_string_equal(e.text, "\xc3\xa9 \\xc3 \\xff \\xc2\\x9b");
     char big[3000];
     memset(big, 'y', sizeof big - 1);
     big[sizeof big - 1] = '\0';
     error_in(&e, "%s", big);
     assert_true(strlen(e.text) < ERROR_TEXT_SIZE);
+    for (size_t i = 0; i < 8; i++) { /* cut wherever it may be, it stays UTF-8 */
+        memset(big, 'y', i);
+        for (size_t at = i; at + 2 < sizeof big; at += 2)
+            memcpy(big + at, "\xc3\xa9", 3);
+        error_set(&e, ERROR_FORMAT, "%s", big);
+        assert_int_equal(utf8_valid_prefix(e.text, strlen(e.text)), strlen(e.text));
+        error_in(&e, "%.*s", (int)i, "context");
+        assert_int_equal(utf8_valid_prefix(e.text, strlen(e.text)), strlen(e.text));
+        assert_true(strlen(e.text) > ERROR_TEXT_SIZE - 32);
+    }
 }
 
 struct laid_out {
@@ -186,6 +198,34 @@ static void json_is_strict(void **state)
     assert_non_null(strstr(e.text, "a test"));
 }
 
+static void json_is_written(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "{}", "[]", "[1,-2,0.1,1e22,100000.0,5e-324,true,false,null]",
+        "{\"b\":\"\\\"\\\\\\n\\u0001\\u0000\xc3\xa9/\",\"a\":[{\"c\":[]}]}" };
+    struct buffer b = { 0 };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        json_t *j;
+        assert_int_equal(json_read_new(&j, texts[i], strlen(texts[i]), "a test", NULL), 0);
+        buffer_clear(&b);
+        json_write(&b, j, JSON_WRITE_COMPACT);
+        assert_string_equal(b.data, texts[i]);
+        json_decref(j);
+    }
+    json_t *j = json_pack("{s:[i, f], s:{}}", "a", 1, 1e-5, "b");
+    buffer_clear(&b);
+    json_write(&b, j, 0);
+    assert_string_equal(b.data, "{\"a\": [1, 1e-05], \"b\": {}}");
+    buffer_clear(&b);
+    json_write(&b, j, 2);
+    assert_string_equal(b.data, "{\n  \"a\": [\n    1,\n    1e-05\n  ],\n  \"b\": {}\n}");
+    json_decref(j);
+    buffer_clear(&b);
+    json_write(&b, NULL, 0);
+    assert_string_equal(b.data, "null");
+    buffer_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +237,7 @@ int main(void)
         cmocka_unit_test(utf8_follows_the_rfc),
         cmocka_unit_test(random_is_reproducible),
         cmocka_unit_test(json_is_strict),
+        cmocka_unit_test(json_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,11 +23,8 @@ void chat_text(struct chat_writer *w, const char *text);
 void chat_bytes(struct chat_writer *w, const char *text, size_t n);
 /* The same without the white space (Python's str.strip) around it. */
 void chat_trimmed(struct chat_writer *w, const char *text);
-/* As JSON the way Python's json.dumps(ensure_ascii=False, indent=...) writes it; indent 0: on one line;
- * CHAT_JSON_COMPACT: without spaces, numbers as Rust's serde_json writes them. */
-#define CHAT_JSON_COMPACT (-1)
+/* As JSON: see json_write. */
 void chat_json(struct chat_writer *w, const json_t *value, int indent);
-void chat_json_out(struct buffer *out, const json_t *value, int indent);
 /* A call's arguments: an object as JSON, a string as it is. */
 void chat_arguments(struct chat_writer *w, const json_t *arguments);
 

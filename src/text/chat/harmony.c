@@ -128,7 +128,7 @@ static void response_format(struct buffer *b, const struct chat_request *r)
     buffer_add_text(b, "\n\n");
     if (r->response_description && *r->response_description)
         buffer_printf(b, "// %s\n", r->response_description);
-    chat_json_out(b, r->response_schema, CHAT_JSON_COMPACT);
+    json_write(b, r->response_schema, JSON_WRITE_COMPACT);
 }
 
 static bool instructs(const struct chat_message *m)

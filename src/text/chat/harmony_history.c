@@ -154,7 +154,7 @@ static int call(struct chat_writer *w, const json_t *function)
     if (json_is_string(arguments))
         chat_text(w, json_string_value(arguments));
     else if (arguments)
-        chat_json(w, arguments, CHAT_JSON_COMPACT);
+        chat_json(w, arguments, JSON_WRITE_COMPACT);
     else
         chat_text(w, "{}");
     chat_token(w, harmony_controls[HARMONY_CALL]);

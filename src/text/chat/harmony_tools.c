@@ -56,7 +56,7 @@ static void default_value(struct ts *t, const json_t *schema, const json_t *valu
     bool is_enum = json_array_size(json_object_get(schema, "enum")) > 0;
     buffer_add_text(t->out, "default: ");
     if (!json_is_string(value) || (is_enum && json_enum)) {
-        chat_json_out(t->out, value, CHAT_JSON_COMPACT);
+        json_write(t->out, value, JSON_WRITE_COMPACT);
         return;
     }
     if (!is_enum)
