@@ -5,7 +5,8 @@
  * To put another thing under test, write `static int try_THING(struct error *err)`, which opens it, closes it and
  * returns its code, and add a line to `tries`. It runs some hundred times: give it the smallest input that has it all.
  *
- * The linker sends the calls of wazn (and, through its allocation hooks, jansson's) to the functions below. */
+ * The linker sends the calls of wazn (and, through its allocation hooks, jansson's) to refusals.c. */
+#include "refusals.h"
 #include "support.h"
 
 #include "base/cpu.h"
@@ -25,191 +26,11 @@
 
 #include <wazn.h>
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* -- the system, when it says no -- */
-
-static struct {
-    bool armed;
-    long calls, fail_at; /* the call that fails; 0: none */
-    long mapped, files;  /* held now */
-    bool in_jansson;     /* the call that failed was jansson's */
-} sim;
-
-#define HELD_MAX ((size_t)1 << 18)
-
-static const void *held[HELD_MAX]; /* blocks held, by open addressing; `gone` where one was given back */
-static long held_count;
-static const char gone;
-
-static size_t held_place(const void *p, const void *until)
-{
-    size_t at = ((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u >> 46;
-    while (held[at] && held[at] != p && held[at] != until)
-        at = (at + 1) % HELD_MAX;
-    return at;
-}
-
-static void *held_add(void *p)
-{
-    if (p && sim.armed) {
-        held[held_place(p, &gone)] = p;
-        held_count++;
-    }
-    return p;
-}
-
-static void held_remove(const void *p)
-{
-    size_t at = p ? held_place(p, NULL) : 0;
-    if (p && held[at] == p) {
-        held[at] = &gone;
-        held_count--;
-    }
-}
-
-static bool refuse(int code)
-{
-    if (!sim.armed || ++sim.calls != sim.fail_at)
-        return false;
-    errno = code;
-    return true;
-}
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-char *__real_strdup(const char *text);
-void __real_free(void *p);
-void *__real_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
-int __real_munmap(void *p, size_t n);
-int __real_open64(const char *path, int flags, ...);
-int __real_close(int fd);
-DIR *__real_opendir(const char *path);
-int __real_closedir(DIR *dir);
-FILE *__real_fopen64(const char *path, const char *mode);
-int __real_fclose(FILE *f);
-
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-char *__wrap_strdup(const char *text);
-void __wrap_free(void *p);
-void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
-int __wrap_munmap(void *p, size_t n);
-int __wrap_open64(const char *path, int flags, ...);
-int __wrap_close(int fd);
-DIR *__wrap_opendir(const char *path);
-int __wrap_closedir(DIR *dir);
-FILE *__wrap_fopen64(const char *path, const char *mode);
-int __wrap_fclose(FILE *f);
-
-void *__wrap_malloc(size_t n)
-{
-    return refuse(ENOMEM) ? NULL : held_add(__real_malloc(n));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refuse(ENOMEM) ? NULL : held_add(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    if (refuse(ENOMEM))
-        return NULL;
-    held_remove(p);
-    return held_add(__real_realloc(p, n));
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return refuse(ENOMEM) ? NULL : held_add(__real_strdup(text));
-}
-
-void __wrap_free(void *p)
-{
-    held_remove(p);
-    __real_free(p);
-}
-
-static void *jansson_malloc(size_t n)
-{
-    void *p = __wrap_malloc(n);
-    sim.in_jansson = sim.in_jansson || (!p && sim.armed);
-    return p;
-}
-
-void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset)
-{
-    if (refuse(ENOMEM))
-        return MAP_FAILED;
-    void *p = __real_mmap64(at, n, protection, flags, fd, offset);
-    sim.mapped += p != MAP_FAILED;
-    return p;
-}
-
-int __wrap_munmap(void *p, size_t n)
-{
-    sim.mapped--;
-    return __real_munmap(p, n);
-}
-
-int __wrap_open64(const char *path, int flags, ...)
-{
-    mode_t mode = 0;
-    if (flags & O_CREAT) {
-        va_list args;
-        va_start(args, flags);
-        mode = va_arg(args, mode_t);
-        va_end(args);
-    }
-    if (refuse(EMFILE))
-        return -1;
-    int fd = __real_open64(path, flags, mode);
-    sim.files += fd >= 0;
-    return fd;
-}
-
-int __wrap_close(int fd)
-{
-    sim.files--;
-    return __real_close(fd);
-}
-
-DIR *__wrap_opendir(const char *path)
-{
-    DIR *dir = refuse(EMFILE) ? NULL : __real_opendir(path);
-    sim.files += dir != NULL;
-    return dir;
-}
-
-int __wrap_closedir(DIR *dir)
-{
-    sim.files--;
-    return __real_closedir(dir);
-}
-
-FILE *__wrap_fopen64(const char *path, const char *mode)
-{
-    FILE *f = refuse(EMFILE) ? NULL : __real_fopen64(path, mode);
-    sim.files += f != NULL;
-    return f;
-}
-
-int __wrap_fclose(FILE *f)
-{
-    sim.files--;
-    return __real_fclose(f);
-}
 
 /* -- what is opened -- */
 
@@ -289,9 +110,9 @@ static int try_session(struct error *err)
         rc = session_open(&session, m, &options, err);
     if (rc == 0) {
         /* after opening nothing asks for memory */
-        long calls = sim.calls;
+        long calls = refusals.calls;
         rc = session_sync(session, ids, 3, NULL, err);
-        assert_int_equal(sim.calls, calls);
+        assert_int_equal(refusals.calls, calls);
     }
     session_close(session);
     model_close(m);
@@ -414,12 +235,12 @@ static int try_generate(struct error *err)
     if (rc == 0)
         rc = sampler_open(&sampler, &sampling, 5, err);
     if (rc == 0) {
-        long calls = sim.calls;
+        long calls = refusals.calls;
         rc = session_sync(session, ids, 2, NULL, err);
         if (rc == 0)
             rc = generate(session, sampler, &limits, ignore_token, NULL, &g, err);
         assert_int_equal(g.tokens, 2);
-        assert_int_equal(sim.calls, calls);
+        assert_int_equal(refusals.calls, calls);
     }
     sampler_close(sampler);
     session_close(session);
@@ -700,21 +521,17 @@ static int put_inputs(void **state)
 static bool attempt(const struct attempt *t, long n)
 {
     struct error err = { 0 };
-    memset(held, 0, sizeof held);
-    sim.calls = 0;
-    sim.fail_at = n;
-    sim.in_jansson = false;
-    sim.armed = true;
+    refusals_begin(n);
     int rc = t->run(&err);
-    sim.armed = false;
-    if (held_count || sim.mapped || sim.files)
-        fail_msg("%s: request %ld refused: %ld blocks, %ld mappings, %ld files are still held", t->name, n, held_count,
-            sim.mapped, sim.files);
+    refusals.armed = false;
+    if (refusals.held || refusals.mapped || refusals.files)
+        fail_msg("%s: request %ld refused: %ld blocks, %ld mappings, %ld files are still held", t->name, n,
+            refusals.held, refusals.mapped, refusals.files);
     /* jansson reads on without a byte it had no memory for: to the end, or to what it takes for wrong grammar */
-    bool reached = n > 0 && sim.calls >= n, failed = rc != 0;
-    if ((reached != failed && !sim.in_jansson) || rc != err.code)
-        fail_msg("%s: request %ld of %ld refused: code %d, \"%s\"", t->name, n, sim.calls, rc, err.text);
-    if (failed && rc != ERROR_MEMORY && rc != ERROR_IO && !sim.in_jansson)
+    bool reached = n > 0 && refusals.calls >= n, failed = rc != 0;
+    if ((reached != failed && !refusals.in_jansson) || rc != err.code)
+        fail_msg("%s: request %ld of %ld refused: code %d, \"%s\"", t->name, n, refusals.calls, rc, err.text);
+    if (failed && rc != ERROR_MEMORY && rc != ERROR_IO && !refusals.in_jansson)
         fail_msg("%s: request %ld refused: code %d is another failure: \"%s\"", t->name, n, rc, err.text);
     return reached;
 }
@@ -726,7 +543,7 @@ static void attempt_all(const struct attempt *t)
     /* every one of the first thousand, then ever wider steps */
     while (attempt(t, n))
         n += 1 + n / 1000;
-    print_message("%s: %ld requests\n", t->name, sim.calls);
+    print_message("%s: %ld requests\n", t->name, refusals.calls);
 }
 
 static void nothing_leaks(void **state)
@@ -734,7 +551,7 @@ static void nothing_leaks(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
         attempt_all(&tries[i]);
-        assert_true(sim.calls > 3);
+        assert_true(refusals.calls > 3);
     }
 }
 
@@ -779,6 +596,6 @@ int main(void)
         cmocka_unit_test(nothing_leaks),
         cmocka_unit_test(conversations_leak_nothing),
     };
-    json_set_alloc_funcs(jansson_malloc, free);
+    json_set_alloc_funcs(refusals_jansson_malloc, free);
     return cmocka_run_group_tests(tests, put_inputs, NULL);
 }
