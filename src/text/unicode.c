@@ -4,6 +4,7 @@
 #include "text/unicode_classes.h"
 
 #include <string.h>
+#include <utf8proc.h>
 
 #define RUNS (sizeof unicode_runs / sizeof unicode_runs[0])
 #define CLASS_BITS 8
@@ -20,6 +21,22 @@ unsigned unicode_class(int32_t point)
             high = middle;
     }
     return unicode_runs[low] & CLASS_MASK;
+}
+
+bool unicode_hidden(int32_t point)
+{
+    switch (utf8proc_category(point)) {
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+        return true;
+    default:
+        return false;
+    }
 }
 
 void unicode_table(unsigned char *table, size_t n)

@@ -3,6 +3,7 @@
 #ifndef WAZN_TEXT_UNICODE_H
 #define WAZN_TEXT_UNICODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,10 @@ enum unicode_class {
 
 /* Bits of the class; 0 for all other characters. */
 unsigned unicode_class(int32_t point);
+
+/* Shows nothing by itself, or changes how its neighbours are shown: controls, format characters (marks of direction,
+ * joiners, tags), separators of lines and paragraphs, and code points without a character. */
+bool unicode_hidden(int32_t point);
 
 /* The classes of the characters below n, one byte each. */
 void unicode_table(unsigned char *table, size_t n);

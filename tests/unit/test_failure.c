@@ -12,6 +12,8 @@
 #include "base/cpu.h"
 #include "base/filemap.h"
 #include "base/utf8.h"
+#include "cli/calls.h"
+#include "cli/tools.h"
 #include "file/gguf.h"
 #include "file/safetensors.h"
 #include "file/source.h"
@@ -255,6 +257,31 @@ static int ignore_text(void *context, const char *text, size_t length)
     return 0;
 }
 
+/* A call, up to where it would run. */
+static int try_tools(struct error *err)
+{
+    static const char text[] = "{\"name\": \"date_and_time\", \"arguments\": {\"day\": \"-1 day\"}, \"id\": \"1\"}";
+    struct tools *t = NULL;
+    struct calls calls = { 0 };
+    const struct tool *tool;
+    json_t *arguments = NULL;
+    struct buffer shown = { 0 };
+    int rc = tools_open(&t, test_repo("examples/tools.json"), err);
+    if (rc == 0)
+        rc = calls_read(&calls, "", text, strlen(text), err);
+    if (rc == 0)
+        rc = tools_find(&tool, t, calls.at[0].name, err);
+    if (rc == 0)
+        rc = tool_arguments_new(&arguments, tool, calls.at[0].arguments, strlen(calls.at[0].arguments), err);
+    if (rc == 0)
+        rc = tool_describe(&shown, tool, arguments, err);
+    buffer_release(&shown);
+    json_decref(arguments);
+    calls_release(&calls);
+    tools_close(t);
+    return rc;
+}
+
 static int try_public(struct error *err)
 {
     const struct wazn_model_options options = { .tokenizer = test_join(root, "tokenizer.model"),
@@ -333,6 +360,7 @@ static const struct attempt {
     { "a tokenizer.model of unigram", try_tokenizer_unigram },
     { "a GGUF vocabulary \"llama\"", try_gguf_llama },
     { "a sampler and a reply", try_generate },
+    { "a call of a tool", try_tools },
     { "the public interface", try_public },
 };
 
