@@ -9,6 +9,7 @@
 #define WAZN_BACKEND_BACKEND_H
 
 #include "base/arena.h"
+#include "base/pool.h"
 #include "tensor/tensor.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct flow {
     const struct span *spans;
     int n_spans;
     int threads;                  /* flow_layout sets it; results do not depend on it */
+    struct pool *pool;            /* of so many threads, set by the flow's owner; may be NULL where threads is 1 */
     struct flow_scratch *scratch; /* private to the backend; flow_layout sets it */
 };
 

@@ -77,6 +77,11 @@ int pass_open(struct pass **out, const struct model *m, const struct pass_option
         return rc;
     }
     pass_layout(p);
+    rc = pool_open(&p->flow.pool, o->threads, err);
+    if (rc) {
+        pass_close(p);
+        return rc;
+    }
     *out = p;
     return 0;
 }
@@ -85,6 +90,7 @@ void pass_close(struct pass *p)
 {
     if (!p)
         return;
+    pool_close(p->flow.pool);
     arena_release(&p->arena);
     free(p);
 }

@@ -34,11 +34,13 @@ static inline void flow_open(struct case_flow *c, const struct flow_shape *shape
     flow_layout(&c->flow, shape, &c->arena);
     assert_int_equal(c->arena.used, measured);
     assert_int_equal(c->flow.threads, shape->threads);
+    assert_int_equal(pool_open(&c->flow.pool, shape->threads, NULL), 0);
     c->flow.tokens = shape->tokens_max;
 }
 
 static inline void flow_close(struct case_flow *c)
 {
+    pool_close(c->flow.pool);
     arena_release(&c->arena);
 }
 
