@@ -9,21 +9,40 @@
 
 static void message_release(struct chat_message *m)
 {
-    free((void *)(uintptr_t)m->role);
-    free((void *)(uintptr_t)m->content);
-    free((void *)(uintptr_t)m->reasoning);
+    const char *const texts[] = { m->role, m->content, m->name, m->reasoning, m->tool_call_id };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free((void *)(uintptr_t)texts[i]);
+    json_decref((json_t *)(uintptr_t)m->tool_calls);
+    free((void *)(uintptr_t)m->ids);
 }
 
-static int message_copy(struct chat_message *m, const char *role, const char *content, const char *reasoning,
-    struct error *err)
+/* A copy of a text that may be NULL. */
+static const char *copy_text(const char *text, bool *failed)
 {
-    *m = (struct chat_message) { .role = strdup(role), .content = strdup(content) };
-    if (reasoning)
-        m->reasoning = strdup(reasoning);
-    if (m->role && m->content && (m->reasoning || !reasoning))
+    char *copy = text ? strdup(text) : NULL;
+    *failed = *failed || (text && !copy);
+    return copy;
+}
+
+static int message_copy(struct chat_message *to, const struct chat_message *m, struct error *err)
+{
+    bool failed = false;
+    *to = (struct chat_message) { .role = copy_text(m->role, &failed), .content = copy_text(m->content, &failed),
+        .name = copy_text(m->name, &failed), .reasoning = copy_text(m->reasoning, &failed),
+        .tool_call_id = copy_text(m->tool_call_id, &failed),
+        .tool_calls = json_incref((json_t *)(uintptr_t)m->tool_calls) };
+    if (m->n_ids > 0) {
+        int32_t *ids = malloc(m->n_ids * sizeof *ids);
+        failed = failed || !ids;
+        if (ids)
+            memcpy(ids, m->ids, m->n_ids * sizeof *ids);
+        to->ids = ids;
+        to->n_ids = m->n_ids;
+    }
+    if (!failed)
         return 0;
-    message_release(m);
-    return error_memory(err, strlen(content), "a message");
+    message_release(to);
+    return error_memory(err, m->n_ids * sizeof *m->ids, "a message");
 }
 
 static int make_room(struct conversation *c, struct error *err)
@@ -39,12 +58,11 @@ static int make_room(struct conversation *c, struct error *err)
     return 0;
 }
 
-int conversation_add(struct conversation *c, const char *role, const char *content, const char *reasoning,
-    struct error *err)
+int conversation_add(struct conversation *c, const struct chat_message *m, struct error *err)
 {
     int rc = make_room(c, err);
     if (rc == 0)
-        rc = message_copy(&c->messages[c->n], role, content, reasoning, err);
+        rc = message_copy(&c->messages[c->n], m, err);
     if (rc == 0)
         c->n++;
     return rc;
@@ -56,7 +74,7 @@ int conversation_set_system(struct conversation *c, const char *content, struct 
     bool had = c->n > 0 && strcmp(c->messages[0].role, "system") == 0;
     int rc = had ? 0 : make_room(c, err);
     if (rc == 0)
-        rc = message_copy(&m, "system", content, NULL, err);
+        rc = message_copy(&m, &(struct chat_message) { .role = "system", .content = content }, err);
     if (rc)
         return rc;
     if (had) {
@@ -82,16 +100,26 @@ void conversation_release(struct conversation *c)
     *c = (struct conversation) { 0 };
 }
 
+static void set_text(json_t *message, const char *key, const char *text)
+{
+    if (text)
+        json_object_set_new(message, key, json_string_new(text, strlen(text)));
+}
+
 int conversation_save(const struct conversation *c, const char *path, struct error *err)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < c->n; i++) {
         const struct chat_message *m = &c->messages[i];
         json_t *message = json_object();
-        json_object_set_new(message, "role", json_string(m->role));
-        json_object_set_new(message, "content", json_string_new(m->content, strlen(m->content)));
-        if (m->reasoning)
-            json_object_set_new(message, "reasoning_content", json_string_new(m->reasoning, strlen(m->reasoning)));
+        set_text(message, "role", m->role);
+        json_object_set_new(message, "content", json_null());
+        set_text(message, "content", m->content);
+        set_text(message, "reasoning_content", m->reasoning);
+        set_text(message, "name", m->name);
+        set_text(message, "tool_call_id", m->tool_call_id);
+        if (m->tool_calls)
+            json_object_set(message, "tool_calls", (json_t *)(uintptr_t)m->tool_calls);
         json_array_append_new(array, message);
     }
     json_t *file = json_pack("{s:o}", "messages", array);
@@ -103,25 +131,45 @@ int conversation_save(const struct conversation *c, const char *path, struct err
 }
 
 /* jansson keeps zero bytes; our messages end at one, and a cut message must not pass silently. */
-static int check_text(const json_t *message, const char *key, const char *path, size_t i, struct error *err)
+static int check_texts(const json_t *message, const char *path, size_t i, struct error *err)
 {
-    const json_t *text = json_object_get(message, key);
-    if (!json_is_string(text) || strlen(json_string_value(text)) == json_string_length(text))
-        return 0;
-    return error_set(err, ERROR_FORMAT, "%s: message %zu holds a zero byte", path, i);
+    static const char *const keys[] = { "role", "content", "reasoning_content", "name", "tool_call_id" };
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const json_t *text = json_object_get(message, keys[k]);
+        if (json_is_string(text) && strlen(json_string_value(text)) != json_string_length(text))
+            return error_set(err, ERROR_FORMAT, "%s: message %zu holds a zero byte", path, i);
+    }
+    return 0;
 }
 
-static int load_message(struct conversation *c, const json_t *message, const char *path, size_t i, struct error *err)
+static int load_message(struct conversation *c, const struct chat_message *m, const json_t *from, const char *path,
+    size_t i, struct error *err)
 {
-    const char *role = json_text(message, "role", NULL), *content = json_text(message, "content", NULL);
-    if (!role || !content)
-        return error_set(err, ERROR_FORMAT, "%s: message %zu lacks a role or a content", path, i);
-    if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
-        return error_set(err, ERROR_FORMAT, "%s: message %zu has the role \"%s\"", path, i, role);
-    int rc = check_text(message, "content", path, i, err);
-    if (rc == 0)
-        rc = check_text(message, "reasoning_content", path, i, err);
-    return rc ? rc : conversation_add(c, role, content, json_text(message, "reasoning_content", NULL), err);
+    static const char *const roles[] = { "system", "developer", "user", "assistant", "tool" };
+    bool known = false;
+    for (size_t k = 0; k < sizeof roles / sizeof *roles; k++)
+        known = known || strcmp(m->role, roles[k]) == 0;
+    if (!known)
+        return error_set(err, ERROR_FORMAT, "%s: message %zu has the role \"%s\"", path, i, m->role);
+    if (!m->content && !(m->tool_calls && strcmp(m->role, "assistant") == 0))
+        return error_set(err, ERROR_FORMAT, "%s: message %zu lacks a content", path, i);
+    int rc = check_texts(from, path, i, err);
+    return rc ? rc : conversation_add(c, m, err);
+}
+
+static int load_messages(struct conversation *c, const json_t *array, const char *path, struct error *err)
+{
+    struct chat_message *messages;
+    size_t n;
+    int rc = chat_messages_new(&messages, &n, array, err);
+    if (rc) {
+        error_in(err, "%s", path);
+        return rc == ERROR_USAGE ? ERROR_FORMAT : rc;
+    }
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = load_message(c, &messages[i], json_array_get(array, i), path, i, err);
+    free(messages);
+    return rc;
 }
 
 int conversation_load(struct conversation *c, const char *path, struct error *err)
@@ -132,10 +180,10 @@ int conversation_load(struct conversation *c, const char *path, struct error *er
     if (rc)
         return rc;
     const json_t *array = json_is_object(file) ? json_object_get(file, "messages") : file;
-    if (!json_is_array(array))
+    if (json_is_array(array))
+        rc = load_messages(&loaded, array, path, err);
+    else
         rc = error_set(err, ERROR_FORMAT, "%s has no array \"messages\"", path);
-    for (size_t i = 0; rc == 0 && i < json_array_size(array); i++)
-        rc = load_message(&loaded, json_array_get(array, i), path, i, err);
     json_decref(file);
     if (rc) {
         conversation_release(&loaded);

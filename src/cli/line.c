@@ -20,6 +20,7 @@ struct line_reader {
     History *history;
     char path[4096]; /* of the history; "": none */
     const char *prompt;
+    bool asks; /* a question: its answer does not belong in the history */
     bool interrupted;
     char *plain; /* getline's */
     size_t plain_size;
@@ -128,7 +129,7 @@ static const char *read_one(struct line_reader *r, const char *prompt, int *n)
     if (!line || *n <= 0 || r->interrupted) {
         fputc('\n', stderr);
         *n = -1;
-    } else if (line[0] != '\n') {
+    } else if (line[0] != '\n' && !r->asks) {
         history(r->history, &event, H_ENTER, line);
     }
     return line;
@@ -170,5 +171,23 @@ enum line_result line_read(struct line_reader *r, struct buffer *text)
         if (more)
             buffer_add_byte(text, '\n');
     }
+    return LINE_TEXT;
+}
+
+enum line_result line_ask(struct line_reader *r, const char *question, struct buffer *text)
+{
+    int n = -1;
+    buffer_clear(text);
+    r->interrupted = false;
+    r->asks = true;
+    const char *line = read_one(r, question, &n);
+    r->asks = false;
+    if (r->interrupted)
+        return LINE_INTERRUPTED;
+    if (n <= 0)
+        return LINE_END;
+    buffer_add(text, line, (size_t)n);
+    while (text->used > 0 && (text->data[text->used - 1] == '\n' || text->data[text->used - 1] == '\r'))
+        text->data[--text->used] = '\0';
     return LINE_TEXT;
 }

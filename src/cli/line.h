@@ -18,5 +18,7 @@ enum line_result { LINE_TEXT, LINE_END, LINE_INTERRUPTED };
 /* The next message, its line end taken off. Lines that arrive at once (a paste into a terminal) are one message, and so
  * are lines that end in a backslash with the one behind. LINE_INTERRUPTED: Ctrl-C, the line is thrown away. */
 enum line_result line_read(struct line_reader *r, struct buffer *text);
+/* One line, the answer to a question that is shown on a terminal; not remembered. */
+enum line_result line_ask(struct line_reader *r, const char *question, struct buffer *text);
 
 #endif

@@ -182,15 +182,13 @@ int loaded_sampling(struct loaded *l, struct error *err)
 int loaded_schema(struct loaded *l, struct error *err)
 {
     const struct option_value *file = &l->args->at[OPT_json_schema];
-    json_t *schema = NULL;
     if (!file->set)
         return 0;
-    int rc = json_read_file_new(&schema, file->text, SCHEMA_BYTES_MAX, err);
+    int rc = json_read_file_new(&l->schema, file->text, SCHEMA_BYTES_MAX, err);
     if (rc == 0)
-        rc = grammar_open(&l->grammar, schema, err);
+        rc = grammar_open(&l->grammar, l->schema, err);
     if (rc)
         error_in(err, "could not use the schema \"%s\"", file->text);
-    json_decref(schema);
     return rc;
 }
 
@@ -242,7 +240,8 @@ int loaded_plan(struct loaded *l, int wanted, int logits, uint64_t reserved, str
         .available = cpu_memory_available() };
     int threads = at[OPT_threads].set ? (int)at[OPT_threads].whole : cpu_cores();
     *o = (struct session_options) { .kv_format = at[OPT_kv].set ? format_find(at[OPT_kv].text) : &format_f16,
-        .context = at[OPT_ctx].set ? (int)at[OPT_ctx].whole : wanted ? wanted : PLAN_CONTEXT, .threads = threads };
+        .context = at[OPT_ctx].set ? (int)at[OPT_ctx].whole : wanted ? wanted : PLAN_CONTEXT, .threads = threads,
+        .marks = l->marks };
     if (o->context > spec->context && at[OPT_ctx].set)
         return error_set(err, ERROR_USAGE, "--ctx is %d, the model was made for at most %d tokens", o->context,
             spec->context);
@@ -273,22 +272,32 @@ static int read_weights(struct loaded *l, struct error *err)
     return rc;
 }
 
-int loaded_session(struct loaded *l, struct error *err)
+/* What the sampler and what steers it need. Rows of the output that pad the vocabulary have no text: they are not
+ * chosen from. */
+static int open_sampling(struct loaded *l, struct error *err)
 {
     int64_t vocabulary = model_spec(l->model)->vocabulary;
+    if (tokenizer_size(l->tokenizer) < vocabulary)
+        vocabulary = tokenizer_size(l->tokenizer);
+    int rc = sampler_open(&l->sampler, &l->sampling, vocabulary, err);
+    if (rc == 0 && l->grammar)
+        rc = constraint_open(&l->constraint, l->grammar, l->tokenizer, vocabulary, l->stops.ids, l->stops.used, err);
+    if (rc == 0 && l->format && !l->args->at[OPT_free_headers].set)
+        rc = chat_grammar_open(&l->headers, l->format, l->tokenizer, (int32_t)vocabulary, &l->request, err);
+    struct guide_options guide = { l->headers, l->constraint, l->budget, vocabulary };
+    return rc ? rc : guide_open(&l->guide, &guide, err);
+}
+
+int loaded_session(struct loaded *l, struct error *err)
+{
     show_plan(l);
     if (l->samples)
         show_sampling(l);
     int rc = l->args->at[OPT_force].set ? 0 : plan_check(&l->plan, l->model, &l->session_options, err);
     if (rc == 0)
         rc = session_open(&l->session, l->model, &l->session_options, err);
-    /* Rows of the output that pad the vocabulary have no text: they are not chosen from. */
-    if (rc == 0 && l->samples && tokenizer_size(l->tokenizer) < vocabulary)
-        vocabulary = tokenizer_size(l->tokenizer);
     if (rc == 0 && l->samples)
-        rc = sampler_open(&l->sampler, &l->sampling, vocabulary, err);
-    if (rc == 0 && l->grammar)
-        rc = constraint_open(&l->constraint, l->grammar, l->tokenizer, vocabulary, l->stops.ids, l->stops.used, err);
+        rc = open_sampling(l, err);
     if (rc == 0)
         rc = read_weights(l, err);
     l->seconds = clock_seconds() - l->begun;
@@ -297,8 +306,11 @@ int loaded_session(struct loaded *l, struct error *err)
 
 void loaded_close(struct loaded *l)
 {
+    guide_close(l->guide);
+    chat_grammar_close(l->headers);
     constraint_close(l->constraint);
     grammar_close(l->grammar);
+    json_decref(l->schema);
     sampler_close(l->sampler);
     session_close(l->session);
     model_close(l->model);

@@ -6,7 +6,7 @@
 #include "cli/option.h"
 #include "cli/progress.h"
 #include "file/source.h"
-#include "infer/constraint.h"
+#include "infer/guide.h"
 #include "infer/plan.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
@@ -19,17 +19,24 @@ struct loaded {
     struct source *source;
     struct tokenizer *tokenizer;
     const struct chat_format *format; /* NULL: the model has none, or --raw */
+    struct chat_request request;      /* of every turn, but for its messages (request.h) */
+    int budget;                       /* tokens of thoughts; negative: no limit */
+    char date[16];
     struct model *model;
     bool samples; /* loaded_sampling was called */
     struct sampling sampling;
     struct logit_bias *biases;
     struct tokens stops; /* ids that end an answer */
+    int marks;           /* places the session shall remember; set by the command before loaded_plan */
     struct session_options session_options;
     struct plan plan;
     struct session *session;
     struct sampler *sampler;
-    struct grammar *grammar; /* of --json-schema; NULL: answers are free */
+    json_t *schema; /* of --json-schema; NULL: answers are free */
+    struct grammar *grammar;
     struct constraint *constraint;
+    struct chat_grammar *headers; /* NULL: the format has none, or --free-headers */
+    struct guide *guide;
     struct progress progress;   /* of the long step now going on */
     struct session_watch watch; /* shows progress, looks for Ctrl-C */
     double begun, seconds;      /* when loading began, how long it took */
@@ -43,7 +50,7 @@ int loaded_tokenizer(struct loaded *l, struct error *err);
  * format leaves l->format NULL; a template that is not known is an error naming --chat-format. */
 int loaded_format(struct loaded *l, struct error *err);
 int loaded_model(struct loaded *l, struct error *err);
-/* --json-schema, where it is given. */
+/* --json-schema, where it is given; before request_prepare. */
 int loaded_schema(struct loaded *l, struct error *err);
 /* The settings of sampling from the model and the options, and the ids that end an answer. */
 int loaded_sampling(struct loaded *l, struct error *err);

@@ -35,6 +35,18 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_OUTPUT, GROUP
     X(raw, "raw", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
         "no chat format: the model continues the text; an empty text starts from BOS") \
     X(system, "system", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TEXT, "the system message") \
+    X(reasoning, "reasoning", 0, OPTION_CHOICE, "none|minimal|low|medium|high", 0, 0, GROUP_TEXT, \
+        "how much the model shall think (its own default); what it cannot be told is said on standard error") \
+    X(reasoning_budget, "reasoning-budget", 0, OPTION_WHOLE, "N", 0, 16777216, GROUP_TEXT, \
+        "end the thoughts after N tokens and open the answer (no limit)") \
+    X(show_reasoning, "show-reasoning", 0, OPTION_CHOICE, "dim|plain|hidden", 0, 0, GROUP_TEXT, \
+        "how thoughts appear on standard error (dim on a terminal, else plain; hidden with --quiet)") \
+    X(date, "date", 0, OPTION_TEXT, "DATE", 0, 0, GROUP_TEXT, \
+        "the date the model is told, where its format tells one (harmony: today, as 2025-06-28); none: no date") \
+    X(tools, "tools", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, \
+        "functions the model may call, with the commands that do what they say") \
+    X(free_headers, "free-headers", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \
+        "sample message headers as the model will, not by their grammar (harmony); broken ones are mended") \
     X(json_schema, "json-schema", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, \
         "the answer is JSON that is valid under the schema in FILE, and nothing else") \
     X(special, "special", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TEXT, \

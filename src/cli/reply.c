@@ -2,24 +2,12 @@
 #include "cli/reply.h"
 
 #include "base/clock.h"
+#include "cli/input.h"
 #include "cli/terminal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-int reply_render_first(struct loaded *l, const char *system, const struct buffer *user, struct tokens *out,
-    struct error *err)
-{
-    struct chat_message messages[2];
-    size_t n = 0;
-    if (user->used > 0 && strlen(user->data) != user->used)
-        return error_set(err, ERROR_USAGE, "the message holds a zero byte at position %zu", strlen(user->data));
-    if (system)
-        messages[n++] = (struct chat_message) { .role = "system", .content = system };
-    messages[n++] = (struct chat_message) { .role = "user", .content = user->data ? user->data : "" };
-    struct chat_request request = { .messages = messages, .n_messages = n, .add_generation_prompt = true };
-    return chat_render(l->format, l->tokenizer, &request, out, err);
-}
 
 /* Answers go to standard output as they are; a terminal gets nothing it would act on. */
 static void show(struct reply *r, FILE *out, bool terminal, const char *bytes, size_t n)
@@ -35,37 +23,105 @@ static void show(struct reply *r, FILE *out, bool terminal, const char *bytes, s
     r->failed |= fflush(out) != 0;
 }
 
+/* ---- what is not the answer ---- */
+
+static enum reply_thoughts choose_thoughts(const struct loaded *l)
+{
+    const struct option_value *v = &l->args->at[OPT_show_reasoning];
+    if (l->args->at[OPT_quiet].set)
+        return THOUGHTS_HIDDEN;
+    if (!v->set)
+        return terminal_has_styles(stderr) ? THOUGHTS_DIM : THOUGHTS_PLAIN;
+    if (strcmp(v->text, "hidden") == 0)
+        return THOUGHTS_HIDDEN;
+    return strcmp(v->text, "dim") == 0 ? THOUGHTS_DIM : THOUGHTS_PLAIN;
+}
+
+/* Where nobody sees the thoughts, that there are some. */
+static void show_thinking(struct reply *r)
+{
+    size_t tokens = r->parser.counts.tokens[CHAT_REASONING];
+    if (r->loaded->args->at[OPT_quiet].set || !terminal_is(stderr) || tokens % 8 != 1)
+        return;
+    fprintf(stderr, "\r\033[Kthinking, %zu tokens", tokens);
+    r->opened = true;
+}
+
+static void show_aside(struct reply *r, enum chat_channel channel, const char *bytes, size_t n)
+{
+    if (channel == CHAT_REASONING && r->thoughts == THOUGHTS_HIDDEN) {
+        show_thinking(r);
+        return;
+    }
+    if (r->loaded->args->at[OPT_quiet].set)
+        return;
+    if (!r->opened && channel == CHAT_REASONING && r->thoughts == THOUGHTS_DIM)
+        fputs("\033[2m", stderr);
+    show(r, stderr, true, bytes, n);
+    r->opened = true;
+}
+
+/* The part that was being shown on standard error is over. */
+static void end_aside(struct reply *r)
+{
+    if (!r->opened)
+        return;
+    r->opened = false;
+    if (r->channel == CHAT_REASONING && r->thoughts == THOUGHTS_HIDDEN)
+        fputs("\r\033[K", stderr);
+    else
+        fputs(r->channel == CHAT_REASONING && r->thoughts == THOUGHTS_DIM ? "\033[0m\n\n" : "\n\n", stderr);
+}
+
+static void end_call(struct reply *r)
+{
+    struct reply_call *calls = realloc(r->calls, (r->n_calls + 1) * sizeof *calls);
+    if (!calls) {
+        r->failed = true;
+        return;
+    }
+    r->calls = calls;
+    buffer_add_text(&r->call.recipient, chat_parser_recipient(&r->parser));
+    r->calls[r->n_calls++] = r->call;
+    r->call = (struct reply_call) { 0 };
+}
+
 static void take_text(void *context, enum chat_channel channel, const char *bytes, size_t n)
 {
     struct reply *r = context;
-    bool thinks = channel == CHAT_REASONING;
-    buffer_add(thinks ? &r->reasoning : &r->answer, bytes, n);
-    if (thinks && !r->loaded->args->at[OPT_quiet].set)
-        show(r, stderr, true, bytes, n);
-    if (!thinks && r->channel == CHAT_REASONING && !r->loaded->args->at[OPT_quiet].set)
-        fputs("\n\n", stderr);
-    if (!thinks && !r->keep)
-        show(r, stdout, r->terminal, bytes, n);
+    if (channel != r->channel)
+        end_aside(r);
     r->channel = channel;
+    switch (channel) {
+    case CHAT_REASONING:
+        buffer_add(&r->reasoning, bytes, n);
+        show_aside(r, channel, bytes, n);
+        break;
+    case CHAT_PREAMBLE:
+        buffer_add(&r->preamble, bytes, n);
+        show_aside(r, channel, bytes, n);
+        break;
+    case CHAT_TOOL_CALL:
+        buffer_add(&r->call.text, bytes, n);
+        if (n == 0)
+            end_call(r);
+        break;
+    default:
+        buffer_add(&r->answer, bytes, n);
+        if (!r->keep)
+            show(r, stdout, r->terminal, bytes, n);
+    }
 }
 
-/* The schema is about the answer: its mask sets in where that begins, and thoughts before it are free. */
-static int allow(void *context, const uint64_t **mask, struct error *err)
-{
-    struct reply *r = context;
-    (void)err;
-    r->constrained = !r->loaded->format || chat_parser_answers(&r->parser);
-    *mask = r->constrained ? constraint_mask(r->loaded->constraint) : NULL;
-    return 0;
-}
+/* ---- tokens ---- */
 
 static int take_token(void *context, int32_t id, struct error *err)
 {
     struct reply *r = context;
     tokens_add(&r->ids, id);
     int rc = tokens_check(&r->ids, err);
-    if (rc == 0 && r->constrained)
-        rc = constraint_accept(r->loaded->constraint, id, err);
+    if (rc == 0)
+        rc = guide_accept(r->loaded->guide, id, err);
     if (rc)
         return rc;
     if (r->loaded->format) {
@@ -77,7 +133,7 @@ static int take_token(void *context, int32_t id, struct error *err)
             take_text(r, CHAT_ANSWER, r->piece.data, r->piece.used);
     }
     if (rc == 0 && r->failed)
-        return error_set(err, ERROR_IO, "could not write standard output");
+        return error_set(err, ERROR_IO, "could not write the reply");
     return rc;
 }
 
@@ -92,6 +148,7 @@ static int finish_text(struct reply *r, struct error *err)
         if (r->piece.used > 0)
             take_text(r, CHAT_ANSWER, r->piece.data, r->piece.used);
     }
+    end_aside(r);
     if (!r->keep && r->terminal && r->answer.used > 0 && r->answer.data[r->answer.used - 1] != '\n')
         fputc('\n', stdout);
     return rc;
@@ -106,8 +163,8 @@ static void begin(struct loaded *l, const struct tokens *prompt, struct reply *r
     r->detokenizer = (struct detokenizer) { .tokenizer = l->tokenizer };
     if (l->format)
         chat_parser_init(&r->parser, l->format, l->tokenizer, take_text, r);
-    if (l->constraint)
-        matcher_reset(constraint_matcher(l->constraint));
+    r->thoughts = choose_thoughts(l);
+    guide_begin(l->guide, l->format ? &r->parser : NULL);
     sampler_reset(l->sampler, l->sampling.seed);
     sampler_prompt(l->sampler, prompt->ids, prompt->used);
 }
@@ -120,6 +177,8 @@ static int read_prompt(struct loaded *l, const struct tokens *prompt, struct rep
     progress_end(&l->progress);
     r->prompt_seconds = clock_seconds() - start;
     r->reused = session_reused(l->session);
+    if (rc == 0 && r->mark)
+        session_mark(l->session);
     return rc;
 }
 
@@ -138,9 +197,9 @@ static int check_ids(const struct loaded *l, const struct tokens *prompt, struct
 int reply_make(struct loaded *l, const struct tokens *prompt, struct reply *r, struct error *err)
 {
     const struct option_value *n = &l->args->at[OPT_max_tokens];
-    struct generate_filter filter = { allow, r };
+    struct generate_filter filter = { guide_allow, l->guide };
     struct generate_options limits = { .max_tokens = n->set ? (int)n->whole : 0, .stops = l->stops.ids,
-        .n_stops = l->stops.used, .filter = l->constraint ? &filter : NULL, .watch = &l->watch };
+        .n_stops = l->stops.used, .filter = &filter, .watch = &l->watch };
     int rc = check_ids(l, prompt, err);
     if (rc)
         return rc;
@@ -168,32 +227,101 @@ double reply_rate(int tokens, double seconds)
     return seconds > 0 ? tokens / seconds : 0;
 }
 
+/* How often the reply broke its format, by how. */
+static void warn_recoveries(const struct reply *r)
+{
+    const char *before = "";
+    size_t all = chat_parser_recoveries(&r->parser);
+    if (all == 0)
+        return;
+    fprintf(stderr, "wazn: the reply broke its format and was mended, %zu time%s: ", all, all == 1 ? "" : "s");
+    for (int i = 0; i < CHAT_RECOVERY_COUNT; i++) {
+        if (r->parser.counts.recoveries[i] == 0)
+            continue;
+        fprintf(stderr, "%s%s (%zu)", before, chat_recovery_text((enum chat_recovery)i),
+            r->parser.counts.recoveries[i]);
+        before = ", ";
+    }
+    fputc('\n', stderr);
+}
+
 void reply_warn(const struct loaded *l, const struct reply *r)
 {
     if (r->generation.end == GENERATE_CONTEXT && !r->cancelled)
         fprintf(stderr, "wazn: the answer stops here: the context of %d tokens is full (the model was made for %d)\n",
             session_context(l->session), model_spec(l->model)->context);
-    if (l->constraint && !matcher_complete(constraint_matcher(l->constraint)))
+    if (l->format && chat_reasons(l->format) && r->generation.end == GENERATE_LENGTH && r->answer.used == 0)
+        fprintf(stderr, "wazn: the %d tokens of -n ended before an answer began\n", r->generation.tokens);
+    if (r->loaded && !guide_complete(l->guide))
         fputs("wazn: the answer ends before its JSON is whole\n", stderr);
+    if (l->format)
+        warn_recoveries(r);
+    if (guide_cut_thoughts(l->guide) && !l->args->at[OPT_quiet].set)
+        fprintf(stderr, "wazn: the thoughts were ended by their budget of %d tokens\n", l->budget);
 }
 
 void reply_tell(const struct loaded *l, const struct reply *r)
 {
+    const struct chat_counts *n = &r->parser.counts;
     if (l->args->at[OPT_quiet].set)
         return;
-    fprintf(stderr, "wazn: loaded in %.2f s; prompt %d tokens (%d reused), %.1f tokens/s; answer %d tokens, %.1f "
-        "tokens/s; %s; seed %llu\n",
+    fprintf(stderr, "wazn: loaded in %.2f s; prompt %d tokens (%d reused), %.1f tokens/s; answer %d tokens",
         l->seconds, r->prompt_tokens, r->reused, reply_rate(r->prompt_tokens - r->reused, r->prompt_seconds),
-        r->generation.tokens, reply_rate(r->generation.tokens, r->generation.seconds), reply_end_name(r),
-        (unsigned long long)l->sampling.seed);
+        r->generation.tokens);
+    if (l->format && chat_reasons(l->format))
+        fprintf(stderr, " (reasoning %zu, answer %zu, calls %zu, marks %zu)", n->tokens[CHAT_REASONING],
+            n->tokens[CHAT_ANSWER] + n->tokens[CHAT_PREAMBLE], n->tokens[CHAT_TOOL_CALL], n->marks);
+    fprintf(stderr, ", %.1f tokens/s; %s; seed %llu\n", reply_rate(r->generation.tokens, r->generation.seconds),
+        reply_end_name(r), (unsigned long long)l->sampling.seed);
+}
+
+static void set_text(json_t *object, const char *key, const struct buffer *text)
+{
+    if (text->used > 0)
+        json_object_set_new(object, key, json_string_new(text->data, text->used));
+}
+
+void reply_json(const struct reply *r, json_t *object)
+{
+    const struct chat_counts *n = &r->parser.counts;
+    set_text(object, "reasoning", &r->reasoning);
+    set_text(object, "preamble", &r->preamble);
+    if (!r->loaded || !r->loaded->format)
+        return;
+    json_object_set_new(object, "reasoning_tokens", json_integer((json_int_t)n->tokens[CHAT_REASONING]));
+    json_object_set_new(object, "answer_tokens",
+        json_integer((json_int_t)(n->tokens[CHAT_ANSWER] + n->tokens[CHAT_PREAMBLE])));
+    json_object_set_new(object, "call_tokens", json_integer((json_int_t)n->tokens[CHAT_TOOL_CALL]));
+    json_object_set_new(object, "mark_tokens", json_integer((json_int_t)n->marks));
+    json_object_set_new(object, "recoveries", json_integer((json_int_t)chat_parser_recoveries(&r->parser)));
+    for (size_t i = 0; i < r->n_calls; i++) {
+        json_t *calls = json_object_get(object, "calls");
+        const struct reply_call *c = &r->calls[i];
+        if (!calls && json_object_set_new(object, "calls", calls = json_array()) != 0)
+            return;
+        json_t *text = json_string_new(c->text.data, c->text.used);
+        json_array_append_new(calls, json_pack("{s:o, s:o}", "recipient",
+            json_string_new(c->recipient.data, c->recipient.used), "text", text));
+    }
+}
+
+static void release_call(struct reply_call *c)
+{
+    buffer_release(&c->recipient);
+    buffer_release(&c->text);
 }
 
 void reply_release(struct reply *r)
 {
     if (r->loaded && r->loaded->format)
         chat_parser_release(&r->parser);
+    for (size_t i = 0; i < r->n_calls; i++)
+        release_call(&r->calls[i]);
+    release_call(&r->call);
+    free(r->calls);
     buffer_release(&r->answer);
     buffer_release(&r->reasoning);
+    buffer_release(&r->preamble);
     buffer_release(&r->piece);
     tokens_release(&r->ids);
 }

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,6 +12,12 @@
 bool terminal_is(FILE *stream)
 {
     return isatty(fileno(stream)) == 1;
+}
+
+bool terminal_has_styles(FILE *stream)
+{
+    const char *term = getenv("TERM"), *without = getenv("NO_COLOR");
+    return terminal_is(stream) && !(without && *without) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 int terminal_columns(FILE *stream)

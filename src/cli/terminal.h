@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 bool terminal_is(FILE *stream);
+bool terminal_has_styles(FILE *stream); /* a terminal that dims text, and a person who wants it (NO_COLOR) */
 int terminal_columns(FILE *stream); /* 60 to 120; 100 where it is not a terminal */
 
 /* Append text that a terminal may be given: control characters (C0 but \n and \t, DEL, C1) become \xNN, malformed UTF-8

@@ -12,9 +12,34 @@
 #define HEADS 8
 #define KV_HEADS 4
 
-static const char chat_template[] = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\\\n' + "
-    "message['content'] + '<|im_end|>' + '\\\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
-    "'<|im_start|>assistant\\\\n' }}{% endif %}";
+/* By their templates the formats are recognised; nothing executes them. */
+static const char *const templates[] = {
+    [MADE_CHATML] = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\\\n' + "
+        "message['content'] + '<|im_end|>' + '\\\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
+        "'<|im_start|>assistant\\\\n' }}{% endif %}",
+    [MADE_QWEN3] = "<|im_start|> enable_thinking reasoning_content '<tool_call>\\\\n{\\\"name\\\": \\\"' "
+        "<tool_response>",
+    [MADE_HARMONY] = "<|start|> <|channel|>analysis<|message|>",
+};
+
+static const char *const chatml_controls[] = { "<|endoftext|>", "<|im_start|>", "<|im_end|>", NULL };
+static const char *const harmony_controls[] = { "<|endoftext|>", "<|start|>", "<|channel|>", "<|constrain|>",
+    "<|message|>", "<|end|>", "<|return|>", "<|call|>", NULL };
+
+static const char *const *controls_of(enum made_chat chat)
+{
+    return chat == MADE_HARMONY ? harmony_controls : chatml_controls;
+}
+
+static int vocabulary_of(enum made_chat chat)
+{
+    return chat == MADE_HARMONY ? MADE_HARMONY_VOCABULARY : MADE_VOCABULARY;
+}
+
+static int eos_of(enum made_chat chat)
+{
+    return chat == MADE_HARMONY ? MADE_RETURN : 258;
+}
 
 static void write_text(const char *folder, const char *name, struct buffer *text)
 {
@@ -24,13 +49,13 @@ static void write_text(const char *folder, const char *name, struct buffer *text
 }
 
 /* The characters that byte-level BPE writes bytes as: printable Latin-1 as itself, the others from U+0100 on. */
-static void write_tokenizer(const char *folder, bool chat)
+static void write_tokenizer(const char *folder, enum made_chat chat)
 {
-    static const char *const special[] = { "<|endoftext|>", "<|im_start|>", "<|im_end|>" };
+    const char *const *special = controls_of(chat);
     struct buffer b = { 0 };
     int next = 256;
     buffer_printf(&b, "{\"version\": \"1.0\", \"added_tokens\": [");
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; special[i]; i++)
         buffer_printf(&b, "%s{\"id\": %d, \"content\": \"%s\", \"single_word\": false, \"lstrip\": false, \"rstrip\": "
             "false, \"normalized\": false, \"special\": true}", i ? ", " : "", 256 + i, special[i]);
     buffer_printf(&b, "], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
@@ -46,9 +71,9 @@ static void write_tokenizer(const char *folder, bool chat)
     }
     buffer_printf(&b, "}, \"merges\": []}}");
     write_text(folder, "tokenizer.json", &b);
-    buffer_printf(&b, "{\"bos_token\": \"<|endoftext|>\", \"eos_token\": \"<|im_end|>\"");
+    buffer_printf(&b, "{\"bos_token\": \"<|endoftext|>\", \"eos_token\": \"%s\"", special[eos_of(chat) - 256]);
     if (chat)
-        buffer_printf(&b, ", \"chat_template\": \"%s\"", chat_template);
+        buffer_printf(&b, ", \"chat_template\": \"%s\"", templates[chat]);
     buffer_printf(&b, "}");
     write_text(folder, "tokenizer_config.json", &b);
 }
@@ -89,17 +114,18 @@ static void add_layer(struct weights *w, const struct made_model *m, int layer)
     }
 }
 
-static void write_weights(const char *folder, const struct made_model *m)
+static struct weights *weights_new(void)
 {
     struct weights *w = calloc(1, sizeof *w);
-    struct error e = { 0 };
     assert_non_null(w);
     random_seed(&w->random, 23);
-    add_weight(w, "model.embed_tokens.weight", MADE_VOCABULARY, m->dim);
-    add_weight(w, "model.norm.weight", 0, m->dim);
-    add_weight(w, "lm_head.weight", MADE_VOCABULARY, m->dim);
-    for (int layer = 0; layer < m->layers; layer++)
-        add_layer(w, m, layer);
+    return w;
+}
+
+/* Write them and release them. */
+static void save_weights(struct weights *w, const char *folder)
+{
+    struct error e = { 0 };
     int rc = safetensors_write(test_join(folder, "model.safetensors"), w->tensors, (size_t)w->n, NULL, &e);
     for (int i = 0; i < w->n; i++)
         free((void *)(uintptr_t)w->tensors[i].data);
@@ -108,18 +134,113 @@ static void write_weights(const char *folder, const struct made_model *m)
         fail_msg("%s", e.text);
 }
 
+static void write_weights(const char *folder, const struct made_model *m)
+{
+    struct weights *w = weights_new();
+    add_weight(w, "model.embed_tokens.weight", vocabulary_of(m->chat), m->dim);
+    add_weight(w, "model.norm.weight", 0, m->dim);
+    add_weight(w, "lm_head.weight", vocabulary_of(m->chat), m->dim);
+    for (int layer = 0; layer < m->layers; layer++)
+        add_layer(w, m, layer);
+    save_weights(w, folder);
+}
+
 const char *make_model(const struct made_model *m)
 {
     const char *folder = test_folder();
     struct buffer b = { 0 };
-    buffer_printf(&b, "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": %d, "
+    bool windowed = m->window > 0;
+    buffer_printf(&b, "{\"model_type\": \"%s\", \"architectures\": [\"%s\"], \"hidden_size\": %d, "
         "\"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
         "\"num_key_value_heads\": %d, \"vocab_size\": %d, \"max_position_embeddings\": %d, \"rms_norm_eps\": 1e-5, "
         "\"rope_theta\": 10000.0, "
-        "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"bos_token_id\": 256, \"eos_token_id\": 258}",
-        m->dim, m->ffn, m->layers, HEADS, KV_HEADS, MADE_VOCABULARY, m->context);
+        "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"bos_token_id\": 256, \"eos_token_id\": %d",
+        windowed ? "mistral" : "llama", windowed ? "MistralForCausalLM" : "LlamaForCausalLM", m->dim, m->ffn, m->layers,
+        HEADS, KV_HEADS, vocabulary_of(m->chat), m->context, eos_of(m->chat));
+    if (windowed)
+        buffer_printf(&b, ", \"sliding_window\": %d", m->window);
+    buffer_printf(&b, "}");
     write_text(folder, "config.json", &b);
     write_tokenizer(folder, m->chat);
     write_weights(folder, m);
+    return folder;
+}
+
+/* ---- scripted ---- */
+
+#define SCRIPT_DIM 272 /* a dimension for every token */
+
+/* One layer that adds nothing. rows 0: a vector. */
+static void add_constant(struct weights *w, const char *name, int rows, int cols, float value)
+{
+    add_weight(w, name, rows, cols);
+    float *values = (float *)(uintptr_t)w->tensors[w->n - 1].data;
+    for (size_t i = 0; i < (size_t)(rows ? rows : 1) * (size_t)cols; i++)
+        values[i] = value;
+}
+
+static float *add_zeros(struct weights *w, const char *name, int rows, int cols)
+{
+    add_constant(w, name, rows, cols, 0);
+    return (float *)(uintptr_t)w->tensors[w->n - 1].data;
+}
+
+/* The token the text begins with; *text behind it. */
+static int next_token(const char **text, enum made_chat chat)
+{
+    for (int i = 0; controls_of(chat)[i]; i++) {
+        size_t n = strlen(controls_of(chat)[i]);
+        if (strncmp(*text, controls_of(chat)[i], n) == 0) {
+            *text += n;
+            return 256 + i;
+        }
+    }
+    return (unsigned char)*(*text)++;
+}
+
+static void write_scripted_weights(const char *folder, enum made_chat chat, const struct made_line *lines, size_t n)
+{
+    struct weights *w = weights_new();
+    const int d = SCRIPT_DIM;
+    float *tokens = add_zeros(w, "wte.weight", vocabulary_of(chat), d);
+    for (int id = 0; id < vocabulary_of(chat); id++)
+        tokens[id * d + id] = 1;
+    float *positions = add_zeros(w, "wpe.weight", MADE_SCRIPT_CONTEXT, d);
+    for (size_t i = 0; i < n; i++) {
+        const char *text = lines[i].text;
+        for (int at = lines[i].position - 1; *text; at++)
+            positions[at * d + next_token(&text, chat)] = 50;
+    }
+    for (int i = 1; i <= 2; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "h.0.ln_%d.weight", i);
+        add_constant(w, name, 0, d, 1);
+        snprintf(name, sizeof name, "h.0.ln_%d.bias", i);
+        add_zeros(w, name, 0, d);
+    }
+    add_zeros(w, "h.0.attn.c_attn.weight", d, 3 * d);
+    add_zeros(w, "h.0.attn.c_attn.bias", 0, 3 * d);
+    add_zeros(w, "h.0.attn.c_proj.weight", d, d);
+    add_zeros(w, "h.0.attn.c_proj.bias", 0, d);
+    add_zeros(w, "h.0.mlp.c_fc.weight", d, d);
+    add_zeros(w, "h.0.mlp.c_fc.bias", 0, d);
+    add_zeros(w, "h.0.mlp.c_proj.weight", d, d);
+    add_zeros(w, "h.0.mlp.c_proj.bias", 0, d);
+    add_constant(w, "ln_f.weight", 0, d, 1);
+    add_zeros(w, "ln_f.bias", 0, d);
+    save_weights(w, folder);
+}
+
+const char *make_scripted(enum made_chat chat, const struct made_line *lines, size_t n)
+{
+    const char *folder = test_folder();
+    struct buffer b = { 0 };
+    buffer_printf(&b, "{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2LMHeadModel\"], \"n_embd\": %d, "
+        "\"n_inner\": %d, \"n_layer\": 1, \"n_head\": %d, \"vocab_size\": %d, \"n_positions\": %d, "
+        "\"bos_token_id\": 256, \"eos_token_id\": %d}", SCRIPT_DIM, SCRIPT_DIM, HEADS, vocabulary_of(chat),
+        MADE_SCRIPT_CONTEXT, eos_of(chat));
+    write_text(folder, "config.json", &b);
+    write_tokenizer(folder, chat);
+    write_scripted_weights(folder, chat, lines, n);
     return folder;
 }

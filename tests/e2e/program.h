@@ -37,13 +37,30 @@ void program_run(struct program *p, int status, const char *input, const char *c
 
 json_t *program_json(const struct program *p); /* of standard output */
 
-/* A llama with made weights over single bytes (ids 0 to 255) and 256 <|endoftext|> (BOS), 257 <|im_start|>,
- * 258 <|im_end|> (EOS); with a ChatML template where chat is set. */
+enum made_chat { MADE_NONE, MADE_CHATML, MADE_QWEN3, MADE_HARMONY };
+
+/* A llama with made weights over single bytes (ids 0 to 255) and 256 <|endoftext|> (BOS), then the control tokens of
+ * its chat format: ChatML's 257 <|im_start|>, 258 <|im_end|> (EOS), which a model without a format has too; or
+ * harmony's, from 257 on in the order start, channel, constrain, message, end, return (EOS), call. window: all layers see that
+ * many positions (it is a Mistral then). */
 struct made_model {
     int layers, dim, ffn, context;
-    bool chat;
+    enum made_chat chat;
+    int window;
 };
-#define MADE_VOCABULARY 259
+#define MADE_VOCABULARY 259 /* of those without harmony */
+#define MADE_HARMONY_VOCABULARY 264
+enum { MADE_START = 257, MADE_CHANNEL, MADE_CONSTRAIN, MADE_MESSAGE, MADE_END, MADE_RETURN, MADE_CALL };
 const char *make_model(const struct made_model *made); /* its folder; lives until the program ends */
+
+/* What a scripted model says behind `position` tokens; control tokens as they are spelled. */
+struct made_line {
+    int position;
+    const char *text;
+};
+/* A GPT-2 over the same vocabulary whose likeliest token depends on the position alone: --temp 0 makes it say its
+ * lines. Elsewhere it repeats the last token. */
+const char *make_scripted(enum made_chat chat, const struct made_line *lines, size_t n);
+#define MADE_SCRIPT_CONTEXT 4096
 
 #endif

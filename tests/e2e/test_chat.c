@@ -12,7 +12,8 @@ static const char *model(void)
 {
     static const char *folder;
     if (!folder)
-        folder = make_model(&(struct made_model) { .layers = 2, .dim = 64, .ffn = 96, .context = 512, .chat = true });
+        folder = make_model(
+            &(struct made_model) { .layers = 2, .dim = 64, .ffn = 96, .context = 512, .chat = MADE_CHATML });
     return folder;
 }
 
@@ -65,7 +66,7 @@ static void interrupt_stops_the_answer_alone(void **state)
 {
     (void)state;
     const char *slow = make_model(&(struct made_model) {
-        .layers = 4, .dim = 256, .ffn = 512, .context = 16384, .chat = true });
+        .layers = 4, .dim = 256, .ffn = 512, .context = 16384, .chat = MADE_CHATML });
     struct program p;
     const char *const arguments[] = { "chat", "-m", slow, "--temp", "0", "--ctx", "16384", "--logit-bias", NO_END,
         NULL };

@@ -28,7 +28,8 @@ static const char *small(void)
 {
     static const char *folder;
     if (!folder)
-        folder = make_model(&(struct made_model) { .layers = 2, .dim = 64, .ffn = 96, .context = 128, .chat = true });
+        folder = make_model(
+            &(struct made_model) { .layers = 2, .dim = 64, .ffn = 96, .context = 128, .chat = MADE_CHATML });
     return folder;
 }
 
@@ -250,7 +251,7 @@ static void inspect_tells_everything(void **state)
     static const char mit[] = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining\na "
         "copy of this software, to deal in it without restriction, including";
     const char *model = make_model(&(struct made_model) {
-        .layers = 1, .dim = 64, .ffn = 64, .context = 64, .chat = true });
+        .layers = 1, .dim = 64, .ffn = 64, .context = 64, .chat = MADE_CHATML });
     struct program p;
     test_write(test_join(model, "LICENSE"), mit, sizeof mit - 1);
     test_write(test_join(model, "README.md"), "---\nlicense: llama3.1\n---\nx", 27);

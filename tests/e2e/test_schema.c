@@ -28,7 +28,7 @@ static const char *model(bool chat)
     static const char *folders[2];
     if (!folders[chat])
         folders[chat] = make_model(&(struct made_model) { .layers = 1, .dim = 64, .ffn = 96, .context = 2048,
-            .chat = chat });
+            .chat = chat ? MADE_CHATML : MADE_NONE });
     return folders[chat];
 }
 

@@ -15,7 +15,8 @@ static const char *model(void)
 {
     static const char *folder;
     if (!folder)
-        folder = make_model(&(struct made_model) { .layers = 2, .dim = 64, .ffn = 96, .context = 256, .chat = true });
+        folder = make_model(
+            &(struct made_model) { .layers = 2, .dim = 64, .ffn = 96, .context = 256, .chat = MADE_CHATML });
     return folder;
 }
 
@@ -85,7 +86,7 @@ static void ten_megabytes_are_read(void **state)
 static const char *arabic_model(void)
 {
     const char *folder = make_model(
-        &(struct made_model) { .layers = 1, .dim = 64, .ffn = 96, .context = 256, .chat = true });
+        &(struct made_model) { .layers = 1, .dim = 64, .ffn = 96, .context = 256, .chat = MADE_CHATML });
     const char *path = test_join(folder, "tokenizer.json");
     json_t *root;
     assert_int_equal(json_read_file_new(&root, path, 1 << 20, NULL), 0);

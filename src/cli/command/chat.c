@@ -6,57 +6,29 @@
 #include "cli/line.h"
 #include "cli/load.h"
 #include "cli/reply.h"
+#include "cli/request.h"
 #include "cli/terminal.h"
+#include "cli/turn.h"
 
 #include <string.h>
+
+#define MARKS 4 /* of turns whose borders can be come back to: this one, the last, and two for what is tried again */
 
 struct chat {
     struct loaded loaded;
     struct conversation talk;
-    struct reply last; /* numbers of the last answer */
-    int turns;
+    struct tools *tools;
+    struct turn turn;
     bool over;
 };
-
-/* Ask for the answer to what the conversation ends with, show it, keep it. */
-static int answer(struct chat *c, struct error *err)
-{
-    struct loaded *l = &c->loaded;
-    struct tokens prompt = { 0 };
-    struct reply r = { .clean = true };
-    struct chat_request request = { .messages = c->talk.messages, .n_messages = c->talk.n,
-        .add_generation_prompt = true };
-    int rc = chat_render(l->format, l->tokenizer, &request, &prompt, err);
-    if (rc == 0) {
-        l->sampling.seed = (l->sampling.seed + (c->turns++ > 0)) % (uint64_t)OPTION_SEED_MAX;
-        rc = reply_make(l, &prompt, &r, err);
-    }
-    bool made = r.answer.used > 0 || r.reasoning.used > 0;
-    if (made && (!terminal_is(stdout) || r.answer.used == 0))
-        putchar('\n');
-    fflush(stdout);
-    if (rc == ERROR_CANCELLED) {
-        interrupt_lower();
-        fputs("wazn: stopped\n", stderr);
-        rc = made ? 0 : rc;
-    }
-    if (rc == 0) {
-        rc = conversation_add(&c->talk, "assistant", r.answer.data ? r.answer.data : "", r.reasoning.data, err);
-        reply_warn(l, &r);
-    }
-    reply_release(&c->last);
-    c->last = r;
-    tokens_release(&prompt);
-    return rc;
-}
 
 /* What the conversation was before is restored where no answer came. */
 static int say(struct chat *c, const char *text, struct error *err)
 {
     size_t before = c->talk.n;
-    int rc = conversation_add(&c->talk, "user", text, NULL, err);
+    int rc = conversation_add(&c->talk, &(struct chat_message) { .role = "user", .content = text }, err);
     if (rc == 0)
-        rc = answer(c, err);
+        rc = turn_take(&c->turn, err);
     if (rc)
         conversation_cut(&c->talk, before);
     if (rc == ERROR_LIMIT)
@@ -87,20 +59,31 @@ static int slash_system(struct chat *c, const char *text, struct error *err)
     return conversation_set_system(&c->talk, text, err);
 }
 
+/* All that came after the last message of the person is said again. */
 static int slash_retry(struct chat *c, const char *text, struct error *err)
 {
-    size_t n = c->talk.n;
+    size_t asked = c->talk.n;
     (void)text;
-    if (n < 2 || strcmp(c->talk.messages[n - 1].role, "assistant") != 0)
+    while (asked > 0 && strcmp(c->talk.messages[asked - 1].role, "user") != 0)
+        asked--;
+    if (asked == 0 || asked == c->talk.n)
         return error_set(err, ERROR_USAGE, "there is no answer to try again");
-    struct chat_message kept = c->talk.messages[n - 1];
-    c->talk.n--;
-    int rc = answer(c, err);
-    struct conversation old = { .messages = &kept, .n = 1 };
-    if (rc)
-        c->talk.messages[c->talk.n++] = kept; /* the answer of before stays */
-    else
-        conversation_cut(&old, 0);
+    struct conversation old = { 0 };
+    for (size_t i = asked; i < c->talk.n; i++) {
+        int rc = conversation_add(&old, &c->talk.messages[i], err);
+        if (rc) {
+            conversation_release(&old);
+            return rc;
+        }
+    }
+    conversation_cut(&c->talk, asked);
+    int rc = turn_take(&c->turn, err);
+    if (rc) { /* the answer of before stays */
+        conversation_cut(&c->talk, asked);
+        for (size_t i = 0; i < old.n && conversation_add(&c->talk, &old.messages[i], NULL) == 0; i++)
+            ;
+    }
+    conversation_release(&old);
     return rc;
 }
 
@@ -119,8 +102,8 @@ static int slash_stats(struct chat *c, const char *text, struct error *err)
     (void)err;
     fprintf(stderr, "wazn: %zu messages; %d of %d tokens of context held\n", c->talk.n,
         session_length(c->loaded.session), session_context(c->loaded.session));
-    if (c->turns > 0)
-        reply_tell(&c->loaded, &c->last);
+    if (c->turn.replies > 0)
+        reply_tell(&c->loaded, &c->turn.last);
     return 0;
 }
 
@@ -189,6 +172,7 @@ static int talk(struct chat *c, struct error *err)
 {
     struct buffer text = { 0 };
     struct line_reader *lines = line_open(!c->loaded.args->at[OPT_no_history].set);
+    c->turn = (struct turn) { .loaded = &c->loaded, .talk = &c->talk, .tools = c->tools, .lines = lines };
     int rc = lines ? 0 : error_memory(err, 0, "line editing");
     while (rc == 0 && !c->over) {
         enum line_result result = line_read(lines, &text);
@@ -205,6 +189,7 @@ static int talk(struct chat *c, struct error *err)
         else if (rc == 0)
             rc = take_line(c, text.data ? text.data : "");
     }
+    reply_release(&c->turn.last);
     line_close(lines);
     buffer_release(&text);
     return rc;
@@ -234,7 +219,16 @@ static int open_all(struct chat *c, const struct arguments *args, struct error *
     if (rc == 0)
         rc = loaded_sampling(l, err);
     if (rc == 0)
+        rc = loaded_schema(l, err);
+    if (rc == 0)
+        rc = request_prepare(l, err);
+    if (rc == 0 && args->at[OPT_tools].set)
+        rc = tools_open(&c->tools, args->at[OPT_tools].text, err);
+    if (rc == 0 && c->tools)
+        l->request.tools = tools_json(c->tools);
+    if (rc == 0)
         rc = loaded_model(l, err);
+    l->marks = MARKS;
     if (rc == 0)
         rc = loaded_plan(l, 0, 1, sampler_bytes(model_spec(l->model)->vocabulary), err);
     return rc ? rc : loaded_session(l, err);
@@ -254,25 +248,27 @@ static int run(const struct arguments *args, struct error *err)
             c.loaded.format->name);
     if (rc == 0)
         rc = talk(&c, err);
-    reply_release(&c.last);
     conversation_release(&c.talk);
     loaded_close(&c.loaded);
+    tools_close(c.tools);
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_system, OPT_load, OPT_no_history, OPT_max_tokens, OPT_temp,
+static const enum option_id takes[] = { OPT_model, OPT_system, OPT_tools, OPT_reasoning, OPT_reasoning_budget,
+    OPT_show_reasoning, OPT_json_schema, OPT_date, OPT_free_headers, OPT_load, OPT_no_history, OPT_max_tokens, OPT_temp,
     OPT_seed, OPT_chat_format, OPT_tokenizer, OPT_ctx, OPT_kv, OPT_threads, OPT_cpu, OPT_force, OPT_top_k, OPT_top_p,
     OPT_min_p, OPT_typical, OPT_repetition_penalty, OPT_presence_penalty, OPT_frequency_penalty, OPT_logit_bias,
     OPT_quiet, OPT_COUNT };
 
 static const char *const examples[] = { "wazn chat -m MODEL", "talk",
     "wazn chat -m MODEL --system \"Answer in French.\"", "with a system message",
+    "wazn chat -m MODEL --reasoning low --tools tools.json", "with functions that it may call, each time asked for",
     "wazn chat -m MODEL --ctx 16384 --load trip.json", "go on with a conversation saved with /save", NULL };
 
 const struct command command_chat = {
     .name = "chat",
     .summary = "talk with a model",
-    .usage = "-m MODEL [--system TEXT] [--load FILE] [options]",
+    .usage = "-m MODEL [--system TEXT] [--tools FILE] [--reasoning HOW] [--load FILE] [options]",
     .about = "Lines typed (or read from standard input) are messages; /help lists the commands. Only what is new is "
              "computed each turn. Control characters in the model's words are shown as \\xNN.",
     .takes = takes,

@@ -4,9 +4,26 @@
 #include "cli/input.h"
 #include "cli/load.h"
 #include "cli/reply.h"
+#include "cli/request.h"
 #include "cli/terminal.h"
 
 #include "base/cpu.h"
+
+#include <string.h>
+
+/* The system message, where there is one, and the prompt as a user's. */
+static int encode_messages(struct loaded *l, const struct buffer *text, struct tokens *out, struct error *err)
+{
+    const struct option_value *system = &l->args->at[OPT_system];
+    struct chat_message messages[2];
+    size_t n = 0;
+    if (text->used > 0 && strlen(text->data) != text->used)
+        return error_set(err, ERROR_USAGE, "the message holds a zero byte at position %zu", strlen(text->data));
+    if (system->set)
+        messages[n++] = (struct chat_message) { .role = "system", .content = system->text };
+    messages[n++] = (struct chat_message) { .role = "user", .content = text->data ? text->data : "" };
+    return request_render(l, messages, n, out, err);
+}
 
 /* The prompt as tokens: a conversation of one or two messages, or the text alone. */
 static int encode_prompt(struct loaded *l, const struct buffer *text, struct tokens *out, struct error *err)
@@ -14,7 +31,7 @@ static int encode_prompt(struct loaded *l, const struct buffer *text, struct tok
     const struct option_value *at = l->args->at;
     unsigned flags = TOKENIZE_DEFAULT | (at[OPT_special].set ? TOKENIZE_SPECIAL : 0);
     if (l->format)
-        return reply_render_first(l, at[OPT_system].set ? at[OPT_system].text : NULL, text, out, err);
+        return encode_messages(l, text, out, err);
     int rc = tokenizer_encode(l->tokenizer, text->data ? text->data : "", text->used, flags, out, err);
     if (rc == 0 && out->used == 0) {
         int32_t bos = tokenizer_special(l->tokenizer, TOKEN_BOS);
@@ -71,8 +88,8 @@ static int print_json(const struct loaded *l, const struct reply *r, struct erro
         "generated_tokens", r->generation.tokens, "stop_reason", reply_end_name(r), "context",
         session_context(l->session), "seed", (json_int_t)l->sampling.seed, "sampling", settings_json(l), "timings",
         timings, "planned_bytes", (json_int_t)l->plan.total, "peak_rss_bytes", (json_int_t)cpu_peak_rss());
-    if (value && r->reasoning.used > 0)
-        json_object_set_new(value, "reasoning", json_string_new(r->reasoning.data, r->reasoning.used));
+    if (value)
+        reply_json(r, value);
     return json_print(value, err);
 }
 
@@ -88,6 +105,20 @@ static int wanted_context(const struct loaded *l, size_t prompt)
     return wanted < most ? (int)wanted : most;
 }
 
+/* A model may call what it was trained with although nothing was offered. */
+static void show_calls(const struct reply *r)
+{
+    for (size_t i = 0; i < r->n_calls; i++) {
+        struct buffer text = { 0 };
+        buffer_add_text(&text, "wazn: the model calls ");
+        terminal_clean(&text, r->calls[i].recipient.data, r->calls[i].recipient.used);
+        buffer_add_text(&text, r->calls[i].recipient.used ? ", which was not offered: " : "a tool: ");
+        terminal_clean(&text, r->calls[i].text.data, r->calls[i].text.used);
+        fprintf(stderr, "%s\n", text.data ? text.data : "");
+        buffer_release(&text);
+    }
+}
+
 static int answer(struct loaded *l, const struct tokens *prompt, struct error *err)
 {
     const struct option_value *at = l->args->at;
@@ -100,6 +131,7 @@ static int answer(struct loaded *l, const struct tokens *prompt, struct error *e
         rc = reply_make(l, prompt, &r, err);
     if (r.prompt_tokens > 0 && (rc == 0 || rc == ERROR_CANCELLED)) {
         int printed = at[OPT_json].set ? print_json(l, &r, rc == 0 ? err : NULL) : 0;
+        show_calls(&r);
         reply_warn(l, &r);
         reply_tell(l, &r);
         rc = rc ? rc : printed;
@@ -129,6 +161,8 @@ static int run(const struct arguments *args, struct error *err)
     if (rc == 0)
         rc = loaded_schema(&l, err);
     if (rc == 0)
+        rc = request_prepare(&l, err);
+    if (rc == 0)
         rc = encode_prompt(&l, &text, &prompt, err);
     if (rc == 0)
         rc = loaded_model(&l, err);
@@ -141,7 +175,8 @@ static int run(const struct arguments *args, struct error *err)
 }
 
 static const enum option_id takes[] = { OPT_model, OPT_max_tokens, OPT_temp, OPT_seed, OPT_raw, OPT_json,
-    OPT_json_schema, OPT_system, OPT_special, OPT_chat_format, OPT_tokenizer, OPT_ctx, OPT_kv, OPT_threads, OPT_cpu,
+    OPT_json_schema, OPT_reasoning, OPT_reasoning_budget, OPT_show_reasoning, OPT_system, OPT_date, OPT_free_headers,
+    OPT_special, OPT_chat_format, OPT_tokenizer, OPT_ctx, OPT_kv, OPT_threads, OPT_cpu,
     OPT_force, OPT_top_k, OPT_top_p, OPT_min_p, OPT_typical, OPT_repetition_penalty,
     OPT_presence_penalty, OPT_frequency_penalty, OPT_logit_bias, OPT_quiet, OPT_COUNT };
 
@@ -150,6 +185,8 @@ static const char *const examples[] = { "wazn run -m MODEL \"Why is the sky blue
     "continue a text, the same every time", "git diff | wazn run -m MODEL --system \"Summarise.\" - > summary.txt",
     "standard input as the message", "wazn run -m MODEL --json --seed 7 \"Name a colour.\"",
     "text, ids, reason of the end and timings as JSON",
+    "wazn run -m MODEL --reasoning high --show-reasoning hidden \"How many primes are below 100?\"",
+    "think hard, show the answer alone",
     "wazn run -m MODEL --json-schema person.json \"Invent a person.\"", "an answer that a program can read", NULL };
 
 const struct command command_run = {

@@ -55,6 +55,14 @@ int chat_stops(const struct chat_format *f, const struct tokenizer *t, struct to
     return tokens_check(out, err);
 }
 
+bool chat_reasons(const struct chat_format *f)
+{
+    bool reasons = f->reader != NULL;
+    for (const struct chat_span *s = f->spans; s && s->open; s++)
+        reasons = reasons || s->channel == CHAT_REASONING;
+    return reasons;
+}
+
 enum chat_effort chat_effort_of(const struct chat_format *f, enum chat_effort wanted)
 {
     if (wanted == CHAT_EFFORT_DEFAULT || f->efforts == 0)

@@ -87,6 +87,7 @@ struct chat_reader {
     int (*push)(struct chat_parser *p, int32_t id, struct error *err);
     int (*end)(struct chat_parser *p, struct error *err);
     bool (*answers)(const struct chat_parser *p);
+    int (*to_answer)(const struct chat_parser *p, struct tokens *out, struct error *err);
 };
 
 struct chat_format {
@@ -102,6 +103,8 @@ struct chat_format {
     const char *const *vocabulary; /* tokens whose presence tells this format where no template is, or NULL */
     const struct chat_span *spans; /* the parts of a reply, open NULL behind the last; NULL: all is answer */
     bool opens_reasoning;          /* the generation prompt ends inside the first span: the reply starts there */
+    bool thinking_switch;          /* chat_request.thinking does something */
+    bool dated;                    /* its models expect to be told today's date */
     const struct chat_reader *reader; /* NULL: by spans */
     unsigned efforts;              /* bit 1 << enum chat_effort: what it can tell; 0: nothing */
 };
@@ -126,6 +129,9 @@ int chat_detect(
 enum chat_effort chat_effort_of(const struct chat_format *f, enum chat_effort wanted);
 /* "low"; NULL for CHAT_EFFORT_DEFAULT. */
 const char *chat_effort_name(enum chat_effort effort);
+
+/* Its replies can have thoughts before the answer. */
+bool chat_reasons(const struct chat_format *f);
 
 /* Append the tokens of a conversation. ERROR_USAGE where the format cannot express it or the vocabulary lacks a control
  * token of the format. */
@@ -208,6 +214,10 @@ void chat_parser_release(struct chat_parser *p);
 const char *chat_parser_recipient(const struct chat_parser *p);
 /* What comes next is said on the answer's channel, as far as the tokens so far tell. */
 bool chat_parser_answers(const struct chat_parser *p);
+/* Append the ids that end the thoughts the reply stands in, or would begin with, and open the answer. None where it
+ * stands elsewhere. */
+int chat_parser_to_answer(const struct chat_parser *p, struct tokens *out, struct error *err);
+bool chat_parser_in_character(const struct chat_parser *p); /* its last token was not the end of a character */
 size_t chat_parser_recoveries(const struct chat_parser *p); /* all of them */
 
 /* ---- which tokens may come next ---- */

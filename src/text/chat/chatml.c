@@ -321,4 +321,5 @@ const struct chat_format chat_qwen3 = {.name = "qwen3",
         "<|im_start|>", "enable_thinking", "reasoning_content", "'<tool_call>\\n{\"name\": \"'", "<tool_response>"),
     .unlike = LIST("<function=", "<parameter=", "<|im_sep|>"),
     .vocabulary = LIST("<|im_start|>", "<think>", "<tool_response>"),
-    .spans = qwen3_spans};
+    .spans = qwen3_spans,
+    .thinking_switch = true};

@@ -188,4 +188,5 @@ const struct chat_format chat_harmony = {.name = "harmony",
     .marks = (const char *const[]){"<|start|>", "<|channel|>", "<|message|>", "analysis", NULL},
     .vocabulary = (const char *const[]){"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|return|>", NULL},
     .reader = &harmony_reader,
+    .dated = true,
     .efforts = 1u << CHAT_EFFORT_LOW | 1u << CHAT_EFFORT_MEDIUM | 1u << CHAT_EFFORT_HIGH};

@@ -270,4 +270,24 @@ static bool answers(const struct chat_parser *p)
     return p->state == IN_CONTENT && p->channel == CHAT_ANSWER;
 }
 
-const struct chat_reader harmony_reader = {begin, push, end, answers};
+/* Thoughts under way are ended; a reply that has not begun opens with its answer. */
+static int to_answer(const struct chat_parser *p, struct tokens *out, struct error *err)
+{
+    bool thinks = p->state == IN_CONTENT && p->channel == CHAT_REASONING;
+    bool begins = p->state == IN_HEADER && p->messages == 0 && p->header.ids.used == 0;
+    int rc = 0;
+    if (!thinks && !begins)
+        return 0;
+    if (thinks) {
+        tokens_add(out, p->controls[HARMONY_END]);
+        tokens_add(out, p->controls[HARMONY_START]);
+        rc = tokenizer_encode(p->tokenizer, "assistant", strlen("assistant"), TOKENIZE_CONTINUE, out, err);
+    }
+    tokens_add(out, p->controls[HARMONY_CHANNEL]);
+    if (rc == 0)
+        rc = tokenizer_encode(p->tokenizer, "final", strlen("final"), TOKENIZE_CONTINUE, out, err);
+    tokens_add(out, p->controls[HARMONY_MESSAGE]);
+    return rc ? rc : tokens_check(out, err);
+}
+
+const struct chat_reader harmony_reader = {begin, push, end, answers, to_answer};

@@ -36,6 +36,34 @@ bool chat_parser_answers(const struct chat_parser *p)
     return p->format->reader ? p->format->reader->answers(p) : !p->span;
 }
 
+/* The mark that ends the thoughts, on lines of its own as the models write it; by its id where it is one token. */
+static int close_thoughts(const struct chat_parser *p, struct tokens *out, struct error *err)
+{
+    const char *close = p->span->close;
+    int32_t id = tokenizer_find(p->tokenizer, close, strlen(close));
+    int rc = tokenizer_encode(p->tokenizer, "\n", 1, TOKENIZE_CONTINUE, out, err);
+    if (rc == 0 && id >= 0)
+        tokens_add(out, id);
+    else if (rc == 0)
+        rc = tokenizer_encode(p->tokenizer, close, strlen(close), TOKENIZE_CONTINUE, out, err);
+    if (rc == 0)
+        rc = tokenizer_encode(p->tokenizer, "\n\n", 2, TOKENIZE_CONTINUE, out, err);
+    return rc ? rc : tokens_check(out, err);
+}
+
+int chat_parser_to_answer(const struct chat_parser *p, struct tokens *out, struct error *err)
+{
+    bool thinks = p->span && p->span->channel == CHAT_REASONING && p->span->close;
+    if (p->format->reader)
+        return p->format->reader->to_answer(p, out, err);
+    return thinks ? close_thoughts(p, out, err) : 0;
+}
+
+bool chat_parser_in_character(const struct chat_parser *p)
+{
+    return p->detokenizer.held_bytes > 0;
+}
+
 size_t chat_parser_recoveries(const struct chat_parser *p)
 {
     size_t sum = 0;
