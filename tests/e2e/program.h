@@ -41,8 +41,8 @@ enum made_chat { MADE_NONE, MADE_CHATML, MADE_QWEN3, MADE_HARMONY };
 
 /* A llama with made weights over single bytes (ids 0 to 255) and 256 <|endoftext|> (BOS), then the control tokens of
  * its chat format: ChatML's 257 <|im_start|>, 258 <|im_end|> (EOS), which a model without a format has too; or
- * harmony's, from 257 on in the order start, channel, constrain, message, end, return (EOS), call. window: all layers see that
- * many positions (it is a Mistral then). */
+ * harmony's, from 257 on in the order start, channel, constrain, message, end, return (EOS), call. window: all layers
+ * see that many positions (it is a Mistral then). */
 struct made_model {
     int layers, dim, ffn, context;
     enum made_chat chat;
