@@ -4,6 +4,7 @@
 
     python3 bench/models.py llama-1b q8_0 OUT.gguf
 
+Formats are those of single matrices, but for q4_k_m: the mix of q4_k, q5_k and q6_k that most models are published in.
 Needs numpy and the gguf package (tools/golden/requirements.txt). The text such a model writes means nothing; the sizes,
 the storage formats and the vocabulary's size are those of the original.
 """
@@ -16,14 +17,32 @@ import numpy as np
 # name: architecture, layers, width, heads, kv heads, head_dim, ffn, vocabulary, context, rope base, tied
 SHAPES = {
     "llama-1b": ("llama", 16, 2048, 32, 8, 64, 8192, 128256, 131072, 500000.0, True),
+    "gpt2-124m": ("gpt2", 12, 768, 12, 12, 64, 3072, 50257, 1024, 0.0, True),
     "qwen3-0.6b": ("qwen3", 28, 1024, 16, 8, 128, 3072, 151936, 40960, 1000000.0, True),
     "tiny": ("llama", 2, 256, 8, 4, 32, 512, 1024, 2048, 10000.0, True),
 }
 TYPES = {"bf16": gguf.GGMLQuantizationType.BF16, "f16": gguf.GGMLQuantizationType.F16,
          "q8_0": gguf.GGMLQuantizationType.Q8_0, "q4_0": gguf.GGMLQuantizationType.Q4_0,
-         "q4_k": gguf.GGMLQuantizationType.Q4_K, "q6_k": gguf.GGMLQuantizationType.Q6_K}
+         "q4_k": gguf.GGMLQuantizationType.Q4_K, "q5_k": gguf.GGMLQuantizationType.Q5_K,
+         "q6_k": gguf.GGMLQuantizationType.Q6_K}
 # Where the float16 scales of a block lie, and their size for values of variance about 1 / width.
-SCALES = {"q8_0": [(0, 1 / 73)], "q4_0": [(0, 1 / 4.6)], "q4_k": [(0, 1 / 300), (2, 1 / 40)], "q6_k": [(208, 1 / 1200)]}
+SCALES = {"q8_0": [(0, 1 / 73)], "q4_0": [(0, 1 / 4.6)], "q4_k": [(0, 1 / 300), (2, 1 / 40)],
+          "q5_k": [(0, 1 / 600), (2, 1 / 40)], "q6_k": [(208, 1 / 1200)]}
+
+
+def format_of(recipe, shape, name):
+    """The format of a matrix. Of q4_k_m: the output matrix has six bits (the embedding too where it is that one), and
+    so have attn_v and ffn_down in the first and the last eighth of the layers and in every third between."""
+    if recipe != "q4_k_m":
+        return recipe
+    if name == "output.weight" or (name == "token_embd.weight" and shape[-1]):
+        return "q6_k"
+    part, layer, layers = name.split(".")[-2], int(name.split(".")[1]) if name.startswith("blk.") else 0, shape[1]
+    if part == "attn_qkv":
+        return "q5_k"
+    eighth = layers // 8
+    more = layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
+    return "q6_k" if part in ("attn_v", "ffn_down") and more else "q4_k"
 
 
 def rows_of(rng, kind, rows, cols):
@@ -64,17 +83,37 @@ def add_numbers(writer, shape):
     writer.add_feed_forward_length(ffn)
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
-    writer.add_key_length(head_dim)
-    writer.add_value_length(head_dim)
-    writer.add_rope_dimension_count(head_dim)
-    writer.add_rope_freq_base(base)
-    writer.add_layer_norm_rms_eps(1e-5)
+    if arch == "gpt2":
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+        writer.add_rope_dimension_count(head_dim)
+        writer.add_rope_freq_base(base)
+        writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(vocabulary)
 
 
+def tensors_of_gpt2(shape):
+    _, layers, width, _, _, _, ffn, vocabulary, context, _, _ = shape
+    yield "token_embd.weight", vocabulary, width
+    yield "position_embd.weight", context, width
+    parts = {"attn_norm": (width, 0), "attn_qkv": (3 * width, width), "attn_output": (width, width),
+             "ffn_norm": (width, 0), "ffn_up": (ffn, width), "ffn_down": (width, ffn)}
+    for i in range(layers):
+        for part, (rows, cols) in parts.items():
+            yield f"blk.{i}.{part}.weight", rows, cols
+            yield f"blk.{i}.{part}.bias", rows, 0
+    yield "output_norm.weight", width, 0
+    yield "output_norm.bias", width, 0
+
+
 def tensors_of(shape):
-    """(name, rows, cols) in the file's order; cols 0: a gain."""
+    """(name, rows, cols) in the file's order; cols 0: a vector."""
     arch, layers, width, heads, kv_heads, head_dim, ffn, vocabulary, _, _, tied = shape
+    if arch == "gpt2":
+        yield from tensors_of_gpt2(shape)
+        return
     yield "token_embd.weight", vocabulary, width
     for i in range(layers):
         b = f"blk.{i}."
@@ -98,7 +137,7 @@ def tensors_of(shape):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("shape", choices=SHAPES)
-    parser.add_argument("format", choices=TYPES)
+    parser.add_argument("format", choices=[*TYPES, "q4_k_m"])
     parser.add_argument("out")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -110,8 +149,13 @@ def main():
     add_numbers(writer, shape)
     add_vocabulary(writer, shape[7])
     for name, rows, cols in tensors_of(shape):
-        if cols:
-            writer.add_tensor(name, rows_of(rng, args.format, rows, cols), raw_dtype=TYPES[args.format])
+        if name == "position_embd.weight":
+            writer.add_tensor(name, rng.standard_normal((rows, cols), dtype=np.float32) * np.float32(0.01))
+        elif cols:
+            kind = format_of(args.format, shape, name)
+            writer.add_tensor(name, rows_of(rng, kind, rows, cols), raw_dtype=TYPES[kind])
+        elif name.endswith(".bias"):
+            writer.add_tensor(name, rng.standard_normal(rows, dtype=np.float32) * np.float32(0.01))
         else:
             writer.add_tensor(name, np.ones(rows, np.float32))
     writer.write_header_to_file()
