@@ -11,6 +11,7 @@ static const char *const group_titles[GROUP_COUNT] = {
     [GROUP_MODEL] = "Model",
     [GROUP_TEXT] = "Text",
     [GROUP_SAMPLING] = "Sampling (defaults come from the model's generation_config)",
+    [GROUP_MEASURE] = "Measuring",
     [GROUP_OUTPUT] = "Output",
     [GROUP_GENERAL] = "General",
 };

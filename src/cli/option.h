@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_REAL, OPTION_CHOICE };
-enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };
+enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };
 
 #define OPTION_SEED_MAX 9007199254740991.0 /* whole numbers that JSON readers keep exact */
 
@@ -77,6 +77,13 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_OUTPUT, GROUP
         "add X to the logits of tokens; -inf forbids one") \
     X(seed, "seed", 's', OPTION_WHOLE, "S", 0, OPTION_SEED_MAX, GROUP_SAMPLING, \
         "same seed, same text (else drawn, and shown)") \
+    X(prompt_tokens, "prompt-tokens", 'p', OPTION_WHOLE, "N", 1, 16777216, GROUP_MEASURE, \
+        "prompts of N tokens (512, or what the model holds)") \
+    X(depth, "depth", 0, OPTION_WHOLE, "N", 0, 16777216, GROUP_MEASURE, \
+        "generate behind N tokens that are in the cache already (0)") \
+    X(batch, "batch", 'b', OPTION_WHOLE, "N", 0, 1024, GROUP_MEASURE, \
+        "sequences that generate together; 0: do not measure it (16)") \
+    X(rounds, "rounds", 'r', OPTION_WHOLE, "N", 1, 1000, GROUP_MEASURE, "measure N times (3)") \
     X(sha256, "sha256", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "SHA-256 of every weight file") \
     X(output, "output", 'o', OPTION_TEXT, "FILE", 0, 0, GROUP_OUTPUT, "write to this file") \
     X(json, "json", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "one JSON object (tokenize: array) on standard output") \

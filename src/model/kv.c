@@ -142,3 +142,14 @@ void kv_mark_restore(const struct kv_mark *m, struct kv *kv, const struct spec *
             kv->kept_from = first;
     }
 }
+
+uint64_t kv_read_bytes(const struct spec *spec, const struct format *format, int length)
+{
+    const uint64_t position = 2 * (uint64_t)spec->kv_heads * format_row_bytes(format, spec->head_dim);
+    uint64_t bytes = 0;
+    for (int i = 0; i < spec->layers; i++) {
+        int window = spec->layer[i].window, seen = length + 1;
+        bytes += position * (uint64_t)(window && window < seen ? window : seen);
+    }
+    return bytes;
+}

@@ -47,4 +47,7 @@ void kv_mark_save(struct kv_mark *m, const struct kv *kv, const struct spec *spe
 /* Back to the mark; positions before it must be those it was saved behind. */
 void kv_mark_restore(const struct kv_mark *m, struct kv *kv, const struct spec *spec);
 
+/* Bytes that attention reads for one token behind `length` positions. */
+uint64_t kv_read_bytes(const struct spec *spec, const struct format *format, int length);
+
 #endif

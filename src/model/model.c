@@ -44,28 +44,43 @@ static void measure_tensor(const struct model *m, const struct tensor *t, struct
     size->parameters += (uint64_t)t->rows * (uint64_t)t->cols;
 }
 
-static void measure_weight(const struct model *m, int role, const struct weight *w, struct model_size *size)
+/* What one token takes of a weight of `all`, bytes or values: its experts of all experts, its row of a table. */
+static uint64_t share_of_token(const struct spec *s, const struct role_shape *shape, uint64_t all)
+{
+    if (shape->kind == ROLE_EXPERTS || shape->kind == ROLE_EXPERT_BIASES)
+        return all / (uint64_t)s->experts * (uint64_t)s->experts_used;
+    return all;
+}
+
+static void measure_weight(const struct model *m, int role, int layer, const struct weight *w, struct model_size *size)
 {
     const struct spec *s = &m->spec;
-    uint64_t before = size->parameters, added;
+    const struct role_shape shape = role_shape(s, role, layer);
+    const bool table = role == ROLE_position_table || (role == ROLE_token_embedding && !s->tied);
+    uint64_t parameters = size->parameters, bytes = size->mapped_bytes + size->copied_bytes;
     if (w->experts)
         for (int e = 0; e < s->experts; e++)
             measure_tensor(m, &w->experts[e], size);
     else if (w->tensor.format)
         measure_tensor(m, &w->tensor, size);
-    added = size->parameters - before;
-    if (w->experts)
-        size->active += added / (uint64_t)s->experts * (uint64_t)s->experts_used;
-    else if (role != ROLE_position_table && (role != ROLE_token_embedding || s->tied)) /* one row of a table is read */
-        size->active += added;
+    else
+        return;
+    uint64_t active = share_of_token(s, &shape, size->parameters - parameters);
+    bytes = share_of_token(s, &shape, size->mapped_bytes + size->copied_bytes - bytes);
+    size->active_bytes += table ? bytes / (uint64_t)shape.rows : bytes;
+    if (table) /* no product with it */
+        return;
+    size->active += active;
+    if (shape.kind == ROLE_EXPERTS || (shape.kind == ROLE_MATRIX && role < N_LAYER_ROLES))
+        size->layer_active[(w->experts ? w->experts[0] : w->tensor).format->id] += active;
 }
 
 void model_measure(const struct model *m, struct model_size *size)
 {
     *size = (struct model_size) { 0 };
     for (int r = 0; r < N_GLOBAL_ROLES; r++)
-        measure_weight(m, N_LAYER_ROLES + r, &m->global.at[r], size);
+        measure_weight(m, N_LAYER_ROLES + r, 0, &m->global.at[r], size);
     for (int l = 0; l < m->spec.layers; l++)
         for (int r = 0; r < N_LAYER_ROLES; r++)
-            measure_weight(m, r, &m->layers[l].at[r], size);
+            measure_weight(m, r, l, &m->layers[l].at[r], size);
 }

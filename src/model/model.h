@@ -21,10 +21,12 @@ void model_close(struct model *m);
 const struct spec *model_spec(const struct model *m);
 
 struct model_size {
-    uint64_t parameters, active; /* active: used for one token (all but the experts not chosen, and the input table) */
+    uint64_t parameters, active; /* active: used for one token (all but the experts not chosen, and the input tables) */
     uint64_t mapped_bytes;       /* weights used in place */
     uint64_t copied_bytes;       /* weights that had to be re-laid (transposed, fused), in the model's arena */
     uint64_t format_bytes[FORMAT_COUNT];
+    uint64_t active_bytes;               /* weights read for one token; of a table that is no matrix one row */
+    uint64_t layer_active[FORMAT_COUNT]; /* of `active`, the layers' matrices: what every token is multiplied by */
 };
 void model_measure(const struct model *m, struct model_size *size);
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *const names[] = { "run", "chat", "inspect", "tokenize", "logits", "selftest", NULL };
+static const char *const names[] = { "run", "chat", "inspect", "tokenize", "logits", "bench", "selftest", NULL };
 
 static void help_names_every_command(void **state)
 {
@@ -67,6 +67,8 @@ static void wrong_use_is_told(void **state)
         { { "chat", "hello" }, "does not know what to do with", 2 },
         { { "tokenize", "-m", "x" }, "takes one of", 2 },
         { { "logits", "-m", "x" }, "needs --tokens", 2 },
+        { { "bench" }, "a model is missing", 2 },
+        { { "bench", "-m", "x", "--rounds", "0" }, "between 1 and 1000", 2 },
         { { "run", "-m", "/nowhere/at/all", "hi" }, "/nowhere/at/all", 3 },
         { { "inspect", "-m", "/nowhere/at/all" }, "/nowhere/at/all", 3 },
     };

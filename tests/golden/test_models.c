@@ -80,6 +80,22 @@ static void check_gguf(const struct golden_case *c, struct worst *worst)
     runner_close(&r);
 }
 
+/* Bytes of weights that no token reads: experts not chosen, rows of tables but one. */
+static uint64_t bytes_left_out(const struct spec *s, uint64_t value_bytes)
+{
+    uint64_t values = s->tied ? 0 : (uint64_t)(s->vocabulary - 1) * (uint64_t)s->dim;
+    if (s->learned_positions)
+        values += (uint64_t)(s->context - 1) * (uint64_t)s->dim;
+    for (int i = 0; i < s->layers; i++) {
+        uint64_t expert = 3 * (uint64_t)s->dim * (uint64_t)s->expert_ffn;
+        if (s->expert_bias)
+            expert += 2 * (uint64_t)s->expert_ffn + (uint64_t)s->dim;
+        if (s->layer[i].moe)
+            values += (uint64_t)(s->experts - s->experts_used) * expert;
+    }
+    return values * value_bytes;
+}
+
 /* Every weight counted once, and found where it should lie: only what is stored transposed or interleaved is copied. */
 static void check_size(const struct runner *r, const struct golden_case *c)
 {
@@ -98,6 +114,8 @@ static void check_size(const struct runner *r, const struct golden_case *c)
     assert_int_equal(size.format_bytes[case_is_bf16(c) ? FORMAT_bf16 : FORMAT_f32], bytes);
     assert_true((size.copied_bytes > 0) == (r->spec->norm == NORM_LAYER || r->spec->expert_bias));
     assert_true(size.active < size.parameters || r->spec->tied);
+    assert_int_equal(size.active_bytes, bytes - bytes_left_out(r->spec, case_is_bf16(c) ? 2 : 4));
+    assert_true(size.layer_active[case_is_bf16(c) ? FORMAT_bf16 : FORMAT_f32] < size.active);
 }
 
 static void check_case(void **state)

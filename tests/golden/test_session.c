@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include "base/cpu.h"
+#include "infer/batch.h"
 #include "infer/plan.h"
 #include "infer/session.h"
 #include "kernel/kernel.h"
@@ -271,6 +272,73 @@ static void senseless_options_are_refused(void **state)
     close_case(&o);
 }
 
+enum { SEQUENCES = 3, STEPS = 10 };
+
+/* Sequence i walks the ids from its own place. */
+static void expect_batch(const struct opened *o, struct batch *b)
+{
+    for (int step = 0; step < STEPS; step++) {
+        int32_t ids[SEQUENCES];
+        for (int i = 0; i < SEQUENCES; i++)
+            ids[i] = o->ids[i * STEPS + step];
+        assert_int_equal(batch_push(b, ids, NULL), 0);
+    }
+    for (int i = 0; i < SEQUENCES; i++) {
+        struct session *alone = open_session(o, LENGTH, 1);
+        sync_to(alone, o->ids + i * STEPS, STEPS);
+        assert_memory_equal(batch_logits(b, i), session_logits(alone), (size_t)o->vocabulary * sizeof(float));
+        session_close(alone);
+    }
+}
+
+static void a_batch_says_what_each_says_alone(void **state)
+{
+    (void)state;
+    static const char *const more[] = { "llama_grouped", "mistral_window", "gpt2_tied", "mixtral" };
+    const struct batch_options options = { .kv_format = &format_f32, .sequences = SEQUENCES, .context = STEPS,
+        .threads = 2 };
+    for (size_t k = 0; k < sizeof more / sizeof *more; k++) {
+        struct opened o;
+        struct error e = { 0 };
+        struct batch *b;
+        open_case(&o, more[k]);
+        assert_int_equal(batch_open(&b, o.model, &options, &e), 0);
+        expect_batch(&o, b);
+        assert_int_equal(batch_push(b, o.ids, &e), ERROR_LIMIT);
+        batch_clear(b);
+        expect_batch(&o, b);
+        batch_close(b);
+        struct batch_options none = options;
+        none.sequences = 0;
+        assert_int_equal(batch_open(&b, o.model, &none, &e), ERROR_USAGE);
+        assert_null(b);
+        none.sequences = SEQUENCES;
+        none.kv_format = &format_q4_0;
+        assert_int_equal(batch_open(&b, o.model, &none, &e), ERROR_UNSUPPORTED);
+        close_case(&o);
+    }
+}
+
+static void attention_reads_what_a_window_shows(void **state)
+{
+    (void)state;
+    struct opened o;
+    open_case(&o, "gpt2_tied");
+    const struct spec *s = model_spec(o.model);
+    assert_int_equal(kv_read_bytes(s, &format_f16, 0), 4 * s->layers * s->dim);
+    assert_int_equal(kv_read_bytes(s, &format_f32, 9), 80 * s->layers * s->dim);
+    close_case(&o);
+    open_case(&o, "mistral_window");
+    s = model_spec(o.model);
+    int window = s->layer[0].window;
+    assert_true(window > 1);
+    uint64_t position = 4 * (uint64_t)(s->layers * s->kv_heads * s->head_dim);
+    assert_int_equal(kv_read_bytes(s, &format_f16, window - 2), (uint64_t)(window - 1) * position);
+    assert_int_equal(kv_read_bytes(s, &format_f16, window - 1), (uint64_t)window * position);
+    assert_int_equal(kv_read_bytes(s, &format_f16, window + 20), (uint64_t)window * position);
+    close_case(&o);
+}
+
 static void plans_add_up(void **state)
 {
     (void)state;
@@ -314,6 +382,8 @@ int main(void)
         cmocka_unit_test(a_cancelled_prompt_goes_on_later),
         cmocka_unit_test(every_row_is_given),
         cmocka_unit_test(senseless_options_are_refused),
+        cmocka_unit_test(a_batch_says_what_each_says_alone),
+        cmocka_unit_test(attention_reads_what_a_window_shows),
         cmocka_unit_test(plans_add_up),
     };
     kernels_init(cpu_features());

@@ -17,6 +17,7 @@
 #include "file/gguf.h"
 #include "file/safetensors.h"
 #include "file/source.h"
+#include "infer/batch.h"
 #include "infer/generate.h"
 #include "infer/session.h"
 #include "kernel/kernel.h"
@@ -101,21 +102,28 @@ static int try_write(struct error *err)
 static int try_session(struct error *err)
 {
     const struct session_options options = { .context = 4, .threads = 1 };
+    const struct batch_options several = { .kv_format = &format_f32, .sequences = 2, .context = 2, .threads = 1 };
     const int32_t ids[] = { 1, 2, 3 };
     struct source *s = NULL;
     struct model *m = NULL;
     struct session *session = NULL;
+    struct batch *batch = NULL;
     int rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
     if (rc == 0)
         rc = model_open(&m, s, NULL, err);
     if (rc == 0)
         rc = session_open(&session, m, &options, err);
+    if (rc == 0)
+        rc = batch_open(&batch, m, &several, err);
     if (rc == 0) {
         /* after opening nothing asks for memory */
         long calls = refusals.calls;
         rc = session_sync(session, ids, 3, NULL, err);
+        if (rc == 0)
+            rc = batch_push(batch, ids, err);
         assert_int_equal(refusals.calls, calls);
     }
+    batch_close(batch);
     session_close(session);
     model_close(m);
     source_close(s);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "infer/batch.h"
+
+#include "base/arena.h"
+#include "model/kv.h"
+#include "model/pass.h"
+
+#include <stdlib.h>
+
+struct batch {
+    const struct model *model;
+    struct batch_options options;
+    struct kv *kvs;                  /* (sequences) */
+    struct pass_sequence *sequences; /* (sequences) */
+    struct pass *pass;
+    struct arena arena; /* all but the pass */
+};
+
+static struct kv_options kv_options_of(const struct batch_options *o)
+{
+    return (struct kv_options) { .format = o->kv_format, .context = o->context, .tokens_max = 1 };
+}
+
+static struct pass_options pass_options_of(const struct batch_options *o)
+{
+    return (struct pass_options) {
+        .tokens_max = o->sequences, .logits_max = o->sequences, .context_max = o->context, .threads = o->threads
+    };
+}
+
+static void layout(struct batch *b, struct arena *a)
+{
+    struct kv_options options = kv_options_of(&b->options);
+    b->kvs = arena_take(a, (size_t)b->options.sequences, sizeof *b->kvs);
+    b->sequences = arena_take(a, (size_t)b->options.sequences, sizeof *b->sequences);
+    for (int i = 0; i < b->options.sequences; i++) {
+        struct kv measured;
+        kv_layout(b->kvs ? &b->kvs[i] : &measured, model_spec(b->model), &options, a);
+    }
+}
+
+uint64_t batch_bytes(const struct model *m, const struct batch_options *options)
+{
+    struct batch measured = { .model = m, .options = *options };
+    struct pass_options pass = pass_options_of(options);
+    layout(&measured, &measured.arena);
+    return measured.arena.used + pass_bytes(m, &pass);
+}
+
+static int reserve(struct batch *b, struct error *err)
+{
+    struct pass_options pass = pass_options_of(&b->options);
+    layout(b, &b->arena);
+    int rc = arena_reserve(&b->arena, err);
+    if (rc) {
+        error_in(err, "keys and values for %d sequences of %d tokens", b->options.sequences, b->options.context);
+        return rc;
+    }
+    layout(b, &b->arena);
+    return pass_open(&b->pass, b->model, &pass, err);
+}
+
+int batch_open(struct batch **out, const struct model *m, const struct batch_options *options, struct error *err)
+{
+    struct kv_options kv = kv_options_of(options);
+    *out = NULL;
+    int rc = kv_check(model_spec(m), &kv, err);
+    if (rc)
+        return rc;
+    if (options->sequences < 1)
+        return error_set(err, ERROR_USAGE, "a batch of %d sequences makes no sense", options->sequences);
+    struct batch *b = calloc(1, sizeof *b);
+    if (!b)
+        return error_memory(err, sizeof *b, "a batch");
+    b->model = m;
+    b->options = *options;
+    rc = reserve(b, err);
+    if (rc) {
+        batch_close(b);
+        return rc;
+    }
+    *out = b;
+    return 0;
+}
+
+void batch_close(struct batch *b)
+{
+    if (!b)
+        return;
+    pass_close(b->pass);
+    arena_release(&b->arena);
+    free(b);
+}
+
+int batch_push(struct batch *b, const int32_t *ids, struct error *err)
+{
+    for (int i = 0; i < b->options.sequences; i++)
+        b->sequences[i] = (struct pass_sequence) { .kv = &b->kvs[i], .ids = &ids[i], .count = 1 };
+    return pass_run(b->pass, b->sequences, b->options.sequences, err);
+}
+
+void batch_clear(struct batch *b)
+{
+    for (int i = 0; i < b->options.sequences; i++)
+        b->kvs[i].length = 0;
+}
+
+const float *batch_logits(const struct batch *b, int sequence)
+{
+    return pass_logits(b->pass, sequence);
+}
