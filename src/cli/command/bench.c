@@ -29,7 +29,7 @@ struct bench {
     struct session_watch watch;
     struct batch *batch;
     int prompt, generated, depth, sequences, steps, rounds;
-    int32_t *ids; /* (at least prompt, depth + 1, sequences) random tokens */
+    int32_t *ids; /* random tokens, as many as any measurement takes */
     int64_t vocabulary;
     struct model_size size;
     double bytes_per_token; /* what generating one reads: weights, and keys and values at the depth */
@@ -105,20 +105,23 @@ static int measure_prefill(struct bench *b, struct error *err)
 
 static int measure_decode(struct bench *b, struct error *err)
 {
-    const int n = b->round >= 0 ? b->generated : 1;
+    const int n = b->round >= 0 ? b->generated : 1, before = b->depth ? b->depth : 1;
     double bandwidth = 1, seconds = 0;
-    int rc = session_sync(b->l.session, b->ids, (size_t)(b->depth ? b->depth : 1), &b->watch, err);
-    advance(b, b->depth);
+    int rc = session_sync(b->l.session, b->ids, (size_t)before, &b->watch, err);
+    if (b->round < 0)
+        advance(b, b->depth);
     if (rc == 0 && b->round >= 0)
         rc = peak_read(&bandwidth, b->l.session_options.threads, err);
     for (int i = 0; rc == 0 && i < n; i++) {
         double begun = clock_seconds();
-        rc = session_push(b->l.session, b->ids[i % b->prompt], err);
+        rc = session_push(b->l.session, b->ids[before + i], err);
         seconds += clock_seconds() - begun;
         advance(b, 1);
         if (rc == 0)
             rc = is_stopped(b, err);
     }
+    if (b->round < 0) /* everything was used by now, and the probe's own memory was not */
+        b->peak_rss = cpu_peak_rss();
     note(b, DECODE, n / seconds);
     note(b, BANDWIDTH, bandwidth);
     note(b, BANDWIDTH_SHARE, n * b->bytes_per_token / seconds / bandwidth);
@@ -130,8 +133,6 @@ static int measure_batch(struct bench *b, struct error *err)
     const int n = b->round >= 0 ? b->steps : 1;
     double seconds = 0;
     int rc = 0;
-    if (!b->batch)
-        return 0;
     batch_clear(b->batch);
     for (int i = 0; rc == 0 && i < n; i++) {
         double begun = clock_seconds();
@@ -145,21 +146,26 @@ static int measure_batch(struct bench *b, struct error *err)
     return rc;
 }
 
-static int measure(struct bench *b, struct error *err)
+/* A round that is not counted, then those that are. */
+static int measure_rounds(struct bench *b, int (*measure_round)(struct bench *b, struct error *err), struct error *err)
 {
     int rc = 0;
-    b->total = (uint64_t)(b->rounds + 1) * (uint64_t)(b->prompt + b->depth) + 1 + (uint64_t)b->sequences
+    for (b->round = -1; rc == 0 && b->round < b->rounds; b->round++)
+        rc = measure_round(b, err);
+    return rc;
+}
+
+/* Decoding comes last: what it finds in the cache stays there from round to round. */
+static int measure(struct bench *b, struct error *err)
+{
+    b->total = (uint64_t)(b->rounds + 1) * (uint64_t)b->prompt + (uint64_t)b->depth + 1 + (uint64_t)b->sequences
         + (uint64_t)b->rounds * (uint64_t)(b->generated + b->steps * b->sequences);
     progress_begin(&b->l.progress, "measuring", "tokens", b->l.args->at[OPT_quiet].set);
-    for (b->round = -1; rc == 0 && b->round < b->rounds; b->round++) {
-        rc = measure_prefill(b, err);
-        if (rc == 0)
-            rc = measure_decode(b, err);
-        if (rc == 0)
-            rc = measure_batch(b, err);
-        if (b->round < 0) /* everything was used by now, and the probes' own memory was not yet */
-            b->peak_rss = cpu_peak_rss();
-    }
+    int rc = measure_rounds(b, measure_prefill, err);
+    if (rc == 0 && b->batch)
+        rc = measure_rounds(b, measure_batch, err);
+    if (rc == 0)
+        rc = measure_rounds(b, measure_decode, err);
     progress_end(&b->l.progress);
     return rc;
 }
@@ -195,7 +201,7 @@ static int choose_sizes(struct bench *b, struct error *err)
 /* Random: the experts that real text chooses are many, too. */
 static int make_ids(struct bench *b, struct error *err)
 {
-    size_t n = (size_t)b->prompt + (size_t)b->depth + (size_t)b->sequences + 8;
+    size_t n = (size_t)b->prompt + (size_t)b->depth + 1 + (size_t)b->generated + (size_t)b->sequences + 8;
     struct random r;
     b->ids = malloc(n * sizeof *b->ids);
     if (!b->ids)
