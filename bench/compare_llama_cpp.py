@@ -34,6 +34,14 @@ def run(command):
     return done.stdout
 
 
+def read_whole(path):
+    """So that the page cache holds it: the process before may have needed the memory."""
+    block = bytearray(16 << 20)
+    with open(path, "rb", buffering=0) as file:
+        while file.readinto(block):
+            pass
+
+
 def start_to_first_byte(command):
     """Seconds until the first byte on standard output (or its end), and the peak resident bytes of the process."""
     with tempfile.TemporaryFile() as errors:
@@ -113,6 +121,7 @@ class Comparison:
             if not repack:
                 sides[peer_name(repack)].append("-nr")
         for side, command in sides.items():
+            read_whole(model)
             seconds, peak = start_to_first_byte(command)
             self.results.add((model.stem, threads, "start to first token, s"), side, seconds)
             self.results.add((model.stem, threads, "peak memory, GiB"), side, peak / 2**30)
