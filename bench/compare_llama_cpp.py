@@ -81,8 +81,8 @@ class Comparison:
         path = self.o.peer / name
         return str(path) if path.exists() else None
 
-    def wazn_round(self, model, threads, depth, first):
-        o = self.o
+    def wazn_round(self, model, threads, depth):
+        o, first = self.o, depth == 0  # prompts and batches are compared where nothing comes before them
         command = [str(o.wazn), "bench", "-m", str(model), "-t", str(threads), "-n", str(o.n), "--depth", str(depth),
                    "-r", "1", "--json", "-q", "-p", str(o.p if first else 1), "-b", str(o.batch if first else 0)]
         got = json.loads(run(command))
@@ -96,8 +96,8 @@ class Comparison:
         self.results.add(key, "wazn", got["decode_tokens_per_second"])
         self.results.share(key, got["read_bandwidth_share"])
 
-    def peer_round(self, model, threads, depth, first, repack):
-        o, side = self.o, peer_name(repack)
+    def peer_round(self, model, threads, depth, repack):
+        o, first, side = self.o, depth == 0, peer_name(repack)
         command = [self.peer("llama-bench"), "-m", str(model), "-t", str(threads), "-n", str(o.n), "-d", str(depth),
                    "-r", "1", "-o", "json", "--repack", str(repack), "-p", str(o.p if first else 0)]
         for test in json.loads(run(command)):
@@ -130,11 +130,10 @@ class Comparison:
         for model in self.o.models:
             for threads in self.o.threads:
                 for _ in range(self.o.rounds):
-                    for i, depth in enumerate(self.o.depth):
-                        self.wazn_round(model, threads, depth, i == 0)
+                    for depth in sorted({0, *self.o.depth}):
+                        self.wazn_round(model, threads, depth)
                         for repack in self.o.repack:
-                            # llama-bench puts the depth before prompts too: those are compared without one alone.
-                            self.peer_round(model, threads, depth, i == 0, repack)
+                            self.peer_round(model, threads, depth, repack)
                     self.starts(model, threads)
 
 
@@ -185,7 +184,8 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("-p", type=int, default=512, help="tokens of a prompt")
     parser.add_argument("-n", type=int, default=128, help="tokens to generate (of a batch: in all)")
-    parser.add_argument("--depth", type=int, nargs="+", default=[0])
+    parser.add_argument("--depth", type=int, nargs="+", default=[0],
+                        help="tokens in the cache before those generated; 0 is always measured")
     parser.add_argument("--batch", type=int, default=16, help="0: none")
     parser.add_argument("--repack", type=int, nargs="+", choices=[0, 1], default=[1],
                         help="llama.cpp with (1) or without (0) its repacked weights, or both")
