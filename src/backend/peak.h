@@ -12,6 +12,6 @@ int peak_read(double *bytes_per_second, int threads, struct error *err);
 
 /* Multiply-accumulates a second of all threads together, in registers, by the unit that multiplies weights of this
  * format: int8 where activations are encoded to integers, else float32. */
-double peak_products(const struct format *weights, int threads);
+int peak_products(double *per_second, const struct format *weights, int threads, struct error *err);
 
 #endif

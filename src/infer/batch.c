@@ -102,7 +102,7 @@ int batch_push(struct batch *b, const int32_t *ids, struct error *err)
 void batch_clear(struct batch *b)
 {
     for (int i = 0; i < b->options.sequences; i++)
-        b->kvs[i].length = 0;
+        kv_cut(&b->kvs[i], 0);
 }
 
 const float *batch_logits(const struct batch *b, int sequence)

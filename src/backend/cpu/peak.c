@@ -2,9 +2,12 @@
 #include "backend/peak.h"
 
 #include "base/clock.h"
+#include "base/pool.h"
 #include "kernel/kernel.h"
 #include "kernel/probe.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -12,46 +15,77 @@
 #define PRODUCTS_SECONDS 0.01 /* of a try: long against the start of threads, short against a change of the clock */
 #define PRODUCTS_ROUNDS 20000L
 
-/* Seconds in which the threads, each its part, read data once. */
-static double read_all(const unsigned char *data, int threads)
+struct reads {
+    const unsigned char *data;
+    size_t share;
+};
+
+static void read_share(void *job, int item, int thread)
 {
-    const size_t share = PEAK_READ_BYTES / (size_t)threads / 256 * 256;
-    uint64_t sum = 0;
-    double begun = clock_seconds();
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(^ : sum)
-    for (int t = 0; t < threads; t++)
-        sum ^= probe_read(data + (size_t)t * share, share);
+    const struct reads *r = job;
+    (void)thread;
+    uint64_t sum = probe_read(r->data + (size_t)item * r->share, r->share);
     __asm__ volatile("" : : "r"(sum)); /* used, so the reads happen */
-    return clock_seconds() - begun;
 }
 
 int peak_read(double *bytes_per_second, int threads, struct error *err)
 {
+    struct pool *pool = NULL;
+    struct reads r = { .share = PEAK_READ_BYTES / (size_t)threads / 256 * 256 };
     unsigned char *data = mmap(NULL, PEAK_READ_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *bytes_per_second = 0;
     if (data == MAP_FAILED)
         return error_memory(err, PEAK_READ_BYTES, "measuring the read bandwidth");
     madvise(data, PEAK_READ_BYTES, MADV_HUGEPAGE);
     memset(data, 1, PEAK_READ_BYTES);
-    for (int i = 0; i < TRIES; i++) {
-        double rate = (double)PEAK_READ_BYTES / read_all(data, threads);
+    r.data = data;
+    int rc = pool_open(&pool, threads, err);
+    for (int i = 0; rc == 0 && i < TRIES; i++) {
+        double begun = clock_seconds();
+        pool_run(pool, threads, read_share, &r);
+        double rate = (double)PEAK_READ_BYTES / (clock_seconds() - begun);
         *bytes_per_second = rate > *bytes_per_second ? rate : *bytes_per_second;
     }
+    pool_close(pool);
     munmap(data, PEAK_READ_BYTES);
-    return 0;
+    return rc;
 }
 
-double peak_products(const struct format *weights, int threads)
+struct products {
+    bool floats;
+    double begun;
+    double made[]; /* (threads) */
+};
+
+/* One item a thread: whoever is early takes only one, as it works until the time is over. */
+static void multiply(void *job, int item, int thread)
 {
-    double best = 0;
-    for (int i = 0; i < TRIES; i++) {
-        double products = 0, begun = clock_seconds();
-#pragma omp parallel num_threads(threads) reduction(+ : products)
-        while (clock_seconds() - begun < PRODUCTS_SECONDS)
-            products += weights->pair == FORMAT_f32 ? probe_fp32(PRODUCTS_ROUNDS, kernels.features)
-                                                    : probe_int8(PRODUCTS_ROUNDS, kernels.features);
-        double rate = products / (clock_seconds() - begun);
-        best = rate > best ? rate : best;
+    struct products *p = job;
+    (void)thread;
+    while (clock_seconds() - p->begun < PRODUCTS_SECONDS)
+        p->made[item] += p->floats ? probe_fp32(PRODUCTS_ROUNDS, kernels.features)
+                                   : probe_int8(PRODUCTS_ROUNDS, kernels.features);
+}
+
+int peak_products(double *per_second, const struct format *weights, int threads, struct error *err)
+{
+    size_t size = sizeof(struct products) + (size_t)threads * sizeof(double);
+    struct products *p = malloc(size);
+    struct pool *pool = NULL;
+    *per_second = 0;
+    int rc = p ? pool_open(&pool, threads, err) : error_memory(err, size, "measuring the arithmetic peak");
+    for (int i = 0; rc == 0 && i < TRIES; i++) {
+        double sum = 0;
+        memset(p, 0, size);
+        p->floats = weights->pair == FORMAT_f32;
+        p->begun = clock_seconds();
+        pool_run(pool, threads, multiply, p);
+        double seconds = clock_seconds() - p->begun;
+        for (int t = 0; t < threads; t++)
+            sum += p->made[t];
+        *per_second = sum / seconds > *per_second ? sum / seconds : *per_second;
     }
-    return best;
+    pool_close(pool);
+    free(p);
+    return rc;
 }

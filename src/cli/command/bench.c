@@ -79,22 +79,29 @@ static void note(struct bench *b, enum series which, double value)
 }
 
 /* Of a prompt's token at best: its products with the layers' matrices, each in its unit. */
-static double least_seconds_of_token(const struct bench *b)
+static int least_seconds_of_token(double *seconds, const struct bench *b, struct error *err)
 {
-    double seconds = 0;
-    for (int i = 0; i < FORMAT_COUNT; i++) {
-        if (b->size.layer_active[i] > 0)
-            seconds += (double)b->size.layer_active[i] / peak_products(formats[i], b->l.session_options.threads);
+    int rc = 0;
+    *seconds = 0;
+    for (int i = 0; rc == 0 && i < FORMAT_COUNT; i++) {
+        double peak = 1;
+        if (b->size.layer_active[i] == 0)
+            continue;
+        rc = peak_products(&peak, formats[i], b->l.session_options.threads, err);
+        *seconds += (double)b->size.layer_active[i] / peak;
     }
-    return seconds;
+    return rc;
 }
 
 static int measure_prefill(struct bench *b, struct error *err)
 {
-    double best = b->round >= 0 ? least_seconds_of_token(b) : 1;
+    double best = 1;
+    int rc = b->round >= 0 ? least_seconds_of_token(&best, b, err) : 0;
+    if (rc)
+        return rc;
     b->ids[0] = (int32_t)((b->ids[0] + 1) % b->vocabulary); /* nothing of the cache can be used again */
     double begun = clock_seconds();
-    int rc = session_sync(b->l.session, b->ids, (size_t)b->prompt, &b->watch, err);
+    rc = session_sync(b->l.session, b->ids, (size_t)b->prompt, &b->watch, err);
     double seconds = clock_seconds() - begun;
     note(b, PREFILL, b->prompt / seconds);
     note(b, PEAK, 1 / best);
