@@ -24,17 +24,6 @@ struct ends {
     int child[3], output, errors;
 };
 
-/* Where 0, 1 or 2 is free in our process, a new descriptor may get its number, which the program's will overwrite. */
-static int lift(int fd)
-{
-    if (fd < 0 || fd > 2)
-        return fd;
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, 3), saved = errno;
-    close(fd);
-    errno = saved;
-    return high;
-}
-
 static void shut(int *fd)
 {
     if (*fd >= 0)
@@ -53,7 +42,7 @@ static void shut_all(struct ends *e)
 /* The input is a file in memory: unlike a pipe it needs nobody to feed it, and no SIGPIPE comes of one not read. */
 static int open_input(int *fd, const struct process_options *o, struct error *err)
 {
-    *fd = lift(o->input ? memfd_create("input", MFD_CLOEXEC) : open("/dev/null", O_RDONLY | O_CLOEXEC));
+    *fd = o->input ? memfd_create("input", MFD_CLOEXEC) : open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
         return error_errno(err, errno, "could not make the standard input of \"%s\"", o->argv[0]);
     for (size_t done = 0; o->input && done < o->input_size;) {
@@ -71,9 +60,9 @@ static int open_pipe(int *ours, int *theirs, const struct process_options *o, st
     int pair[2];
     if (pipe2(pair, O_CLOEXEC) != 0)
         return error_errno(err, errno, "could not make a pipe for \"%s\"", o->argv[0]);
-    *ours = lift(pair[0]);
-    *theirs = lift(pair[1]);
-    if (*ours < 0 || *theirs < 0 || fcntl(*ours, F_SETFL, O_NONBLOCK) != 0)
+    *ours = pair[0];
+    *theirs = pair[1];
+    if (fcntl(*ours, F_SETFL, O_NONBLOCK) != 0)
         return error_errno(err, errno, "could not make a pipe for \"%s\"", o->argv[0]);
     return 0;
 }
@@ -200,6 +189,8 @@ int process_run(struct process_result *result, const struct process_options *opt
     struct ends ends = { { -1, -1, -1 }, -1, -1 };
     pid_t pid;
     *result = (struct process_result) { .end = PROCESS_EXITED };
+    /* In the order of the descriptors they become: where 0, 1 or 2 is free in our process, the first takes it, and none
+     * is overwritten before it has been copied to its place. */
     int rc = open_input(&ends.child[0], options, err);
     if (rc == 0)
         rc = open_pipe(&ends.output, &ends.child[1], options, err);

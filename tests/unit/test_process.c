@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define LONG_SECONDS 60.0 /* a run that reaches it has failed */
-#define START_SECONDS 1.5 /* in which a shell begins its work */
+#define START_SECONDS 1.0 /* in which a shell begins its work */
 #define SOON_SECONDS 20.0 /* generous: the machine may be busy */
 
 static struct process_result result;
@@ -136,6 +136,9 @@ static void ends_what_takes_too_long(void **state)
     shell_for("trap 'echo asked; exit 0' TERM; while :; do sleep 0.01; done", START_SECONDS);
     expect(PROCESS_TIMED_OUT, 0);
     assert_string_equal(output(), "asked\n");
+    shell_for("trap 'exit 0' TERM; sh -c \"trap 'echo inner; exit 0' TERM; while :; do sleep 0.01; done\"; echo outer",
+        START_SECONDS); /* the whole group is asked */
+    assert_string_equal(output(), "inner\n");
     shell_for("trap '' TERM; sleep 100; sleep 100", 0.3); /* must be killed */
     expect(PROCESS_TIMED_OUT, 0);
     shell_for("exec >&- 2>&-; sleep 100", 0.3); /* neither reads nor writes */
@@ -220,24 +223,28 @@ static void gives_a_clean_place(void **state)
 static void needs_no_standard_descriptors(void **state)
 {
     (void)state;
-    int kept[3];
-    for (int i = 0; i < 3; i++)
-        kept[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
     struct process_options o = { .argv = (const char *const[]) { "/bin/sh", "-c", "cat; echo problem >&2", NULL },
         .input = "words", .input_size = 5, .output_max = 100, .seconds_max = LONG_SECONDS };
-    for (int i = 0; i < 3; i++)
-        close(i);
-    process_result_release(&result);
-    int rc = process_run(&result, &o, NULL);
-    bool still_closed = fcntl(0, F_GETFD) < 0 && fcntl(1, F_GETFD) < 0 && fcntl(2, F_GETFD) < 0;
-    for (int i = 0; i < 3; i++) {
-        dup2(kept[i], i);
-        close(kept[i]);
+    for (int closed = 1; closed < 8; closed++) { /* bit i: descriptor i is free */
+        int kept[3];
+        bool still_free = true;
+        for (int i = 0; i < 3; i++)
+            kept[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
+        for (int i = 0; i < 3; i++)
+            if (closed >> i & 1)
+                close(i);
+        process_result_release(&result);
+        int rc = process_run(&result, &o, NULL);
+        for (int i = 0; i < 3; i++) {
+            still_free &= (fcntl(i, F_GETFD) < 0) == (closed >> i & 1);
+            dup2(kept[i], i);
+            close(kept[i]);
+        }
+        assert_int_equal(rc, 0);
+        assert_true(still_free);
+        assert_string_equal(output(), "words");
+        assert_string_equal(result.errors.data, "problem\n");
     }
-    assert_int_equal(rc, 0);
-    assert_true(still_closed);
-    assert_string_equal(output(), "words");
-    assert_string_equal(result.errors.data, "problem\n");
 }
 
 static void refuse(const char *program, int code, const char *words)
