@@ -50,7 +50,7 @@ static int open_parts(struct wazn_model *m, const char *path, const struct wazn_
     if (rc == 0)
         rc = find_chat(m, o->chat_format, err);
     if (rc == 0)
-        rc = sampling_init(&m->sampling, source_generation(m->source), err);
+        rc = sampling_init(&m->sampling, source_generation(m->source), m->chat && m->chat->samples_whole, err);
     if (rc == 0)
         rc = model_open(&m->model, m->source, &log, err);
     return rc;

@@ -166,7 +166,8 @@ int loaded_sampling(struct loaded *l, struct error *err)
 {
     const struct option_value *at = l->args->at;
     l->samples = true;
-    int rc = sampling_init(&l->sampling, source_generation(l->source), err);
+    int rc = sampling_init(&l->sampling, source_generation(l->source), l->format && l->format->samples_whole,
+        err);
     for (int i = 0; rc == 0 && i < SAMPLING_COUNT; i++) {
         if (at[setting_options[i]].set)
             rc = sampling_set(&l->sampling, (enum sampling_setting)i, at[setting_options[i]].real, err);

@@ -88,7 +88,7 @@ static int run_trial(const struct model *m, struct trial *trial, struct error *e
         return error_set(err, ERROR_UNSUPPORTED, "a context of %d tokens is too short to try", spec->context);
     for (int i = 0; i < PROMPT; i++)
         trial->ids[i] = (int32_t)((1 + (int64_t)i * 7919) % spec->vocabulary);
-    int rc = sampling_init(&sampling, NULL, err);
+    int rc = sampling_init(&sampling, NULL, false, err);
     if (rc == 0)
         rc = sampling_set(&sampling, SAMPLING_temperature, 0, err);
     if (rc == 0)

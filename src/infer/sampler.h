@@ -59,8 +59,9 @@ double sampling_off(enum sampling_setting setting);            /* the value that
 const char *sampling_source_name(enum sampling_source source); /* "default", "generation_config.json" ... */
 
 /* wazn's defaults, then what the model's authors say (generation_config.json, may be NULL). Where they name any
- * setting, those they leave out are off. do_sample false: temperature 0. ERROR_FORMAT where a value is out of range. */
-int sampling_init(struct sampling *s, const json_t *generation, struct error *err);
+ * setting, those they leave out are off. do_sample false: temperature 0. whole: where they name none all are off, as
+ * they advise elsewhere (struct chat_format.samples_whole). ERROR_FORMAT where a value is out of range. */
+int sampling_init(struct sampling *s, const json_t *generation, bool whole, struct error *err);
 /* The user's word. ERROR_USAGE out of range. */
 int sampling_set(struct sampling *s, enum sampling_setting setting, double value, struct error *err);
 

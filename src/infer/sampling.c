@@ -59,7 +59,7 @@ static int read_setting(struct sampling *s, const json_t *generation, enum sampl
     return 0;
 }
 
-int sampling_init(struct sampling *s, const json_t *generation, struct error *err)
+int sampling_init(struct sampling *s, const json_t *generation, bool whole, struct error *err)
 {
     bool named = false;
     *s = (struct sampling) { 0 };
@@ -76,7 +76,7 @@ int sampling_init(struct sampling *s, const json_t *generation, struct error *er
         s->source[SAMPLING_temperature] = SAMPLING_MODEL;
         named = true;
     }
-    if (!named) {
+    if (!named && !whole) {
         for (int i = 0; i < SAMPLING_COUNT; i++)
             s->at[i] = settings[i].standard;
     }

@@ -235,7 +235,7 @@ static int try_generate(struct error *err)
     struct sampler *sampler = NULL;
     struct sampling sampling;
     struct generation g = { .tokens = 0 };
-    int rc = sampling_init(&sampling, NULL, err);
+    int rc = sampling_init(&sampling, NULL, false, err);
     if (rc == 0)
         rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
     if (rc == 0)

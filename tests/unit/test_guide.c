@@ -36,7 +36,7 @@ static void open_bench(struct bench *b, const char *schema)
     *b = (struct bench) { .tokenizer = small_byte_tokenizer(controls, N_CONTROLS, NULL, "<|return|>") };
     assert_non_null(b->tokenizer);
     struct chat_request request = { 0 };
-    int rc = sampling_init(&sampling, NULL, &err);
+    int rc = sampling_init(&sampling, NULL, false, &err);
     for (int i = 0; i < SAMPLING_COUNT; i++)
         sampling.at[i] = sampling_off((enum sampling_setting)i);
     if (rc == 0)

@@ -451,7 +451,7 @@ static size_t sample_turns(const struct tokenizer *t, const struct chat_grammar 
     struct sampler *sampler;
     struct source s = {.vocabulary = 256 + N_CONTROLS};
     size_t recoveries = 0, stops = 0;
-    assert_int_equal(sampling_init(&sampling, NULL, &err), 0);
+    assert_int_equal(sampling_init(&sampling, NULL, false, &err), 0);
     for (int i = 0; i < SAMPLING_COUNT; i++)
         sampling.at[i] = i == SAMPLING_top_p || i == SAMPLING_typical || i == SAMPLING_temperature ||
                          i == SAMPLING_repetition_penalty;

@@ -113,7 +113,7 @@ static struct sampler *open_sampler(const struct sampling *s, int64_t vocabulary
 static struct sampling plain(void)
 {
     struct sampling s;
-    assert_int_equal(sampling_init(&s, NULL, NULL), 0);
+    assert_int_equal(sampling_init(&s, NULL, false, NULL), 0);
     const double off[SAMPLING_COUNT] = {
 #define X(id, key, off, standard, low, high) off,
         SAMPLING_SETTINGS(X)
@@ -267,7 +267,7 @@ static void a_seed_gives_the_same_ids(void **state)
     float logits[VOCABULARY];
     int32_t first[50], id;
     int different = 0;
-    assert_int_equal(sampling_init(&s, NULL, NULL), 0);
+    assert_int_equal(sampling_init(&s, NULL, false, NULL), 0);
     s.seed = 42;
     random_seed(&r, 1);
     make_logits(&r, logits, VOCABULARY, 1);
@@ -363,12 +363,12 @@ static void biases_are_checked(void **state)
     assert_true(sampler_bytes(5) >= 5 * (sizeof(struct candidate) + 5));
 }
 
-static struct sampling from_text(const char *text, int expected)
+static struct sampling from_text(const char *text, bool whole, int expected)
 {
     json_t *j;
     struct sampling s;
     assert_int_equal(json_read_new(&j, text, strlen(text), "a test", NULL), 0);
-    assert_int_equal(sampling_init(&s, j, NULL), expected);
+    assert_int_equal(sampling_init(&s, j, whole, NULL), expected);
     json_decref(j);
     return s;
 }
@@ -376,20 +376,26 @@ static struct sampling from_text(const char *text, int expected)
 static void settings_know_their_source(void **state)
 {
     (void)state;
-    struct sampling s = from_text("{\"bos_token_id\": 1}", 0);
+    struct sampling s = from_text("{\"bos_token_id\": 1}", false, 0);
     assert_true(s.at[SAMPLING_temperature] == 0.8 && s.source[SAMPLING_temperature] == SAMPLING_DEFAULT);
-    s = from_text("{\"do_sample\": true, \"temperature\": 0.6, \"top_p\": 0.9, \"top_k\": null}", 0);
+    s = from_text("{\"do_sample\": true, \"temperature\": 0.6, \"top_p\": 0.9, \"top_k\": null}", false, 0);
     assert_true(s.at[SAMPLING_temperature] == 0.6 && s.source[SAMPLING_temperature] == SAMPLING_MODEL);
     assert_true(s.at[SAMPLING_top_k] == 0 && s.at[SAMPLING_min_p] == 0);
     assert_string_equal(sampling_source_name(s.source[SAMPLING_top_p]), "generation_config.json");
     assert_int_equal(sampling_set(&s, SAMPLING_top_p, 0.5, NULL), 0);
     assert_string_equal(sampling_source_name(s.source[SAMPLING_top_p]), "command line");
-    s = from_text("{\"do_sample\": false}", 0);
+    s = from_text("{\"do_sample\": false}", false, 0);
     assert_true(s.at[SAMPLING_temperature] == 0 && s.source[SAMPLING_temperature] == SAMPLING_MODEL);
-    s = from_text("{\"top_k\": -1, \"temperature\": 1}", 0);
+    s = from_text("{\"top_k\": -1, \"temperature\": 1}", false, 0);
     assert_true(s.at[SAMPLING_top_k] == 0);
-    from_text("{\"top_p\": 3}", ERROR_FORMAT);
-    from_text("{\"temperature\": -1}", ERROR_FORMAT);
+    /* Authors who advise to sample from all tokens, unless their file says more. */
+    s = from_text("{\"do_sample\": true}", true, 0);
+    for (int i = 0; i < SAMPLING_COUNT; i++)
+        assert_true(s.at[i] == sampling_off((enum sampling_setting)i) && s.source[i] == SAMPLING_DEFAULT);
+    s = from_text("{\"temperature\": 0.5}", true, 0);
+    assert_true(s.at[SAMPLING_temperature] == 0.5);
+    from_text("{\"top_p\": 3}", false, ERROR_FORMAT);
+    from_text("{\"temperature\": -1}", false, ERROR_FORMAT);
 }
 
 int main(void)

@@ -117,7 +117,7 @@ static void add_text(json_t *out, struct loaded *l)
 static int add_sampling(json_t *out, const struct loaded *l, struct error *err)
 {
     struct sampling s;
-    int rc = sampling_init(&s, source_generation(l->source), err);
+    int rc = sampling_init(&s, source_generation(l->source), l->format && l->format->samples_whole, err);
     json_t *sampling = json_object();
     for (int i = 0; rc == 0 && i < SAMPLING_COUNT; i++)
         json_object_set_new(sampling, sampling_key((enum sampling_setting)i), json_pack("{s:f, s:s}", "value", s.at[i],

@@ -105,6 +105,7 @@ struct chat_format {
     bool opens_reasoning;          /* the generation prompt ends inside the first span: the reply starts there */
     bool thinking_switch;          /* chat_request.thinking does something */
     bool dated;                    /* its models expect to be told today's date */
+    bool samples_whole;            /* their authors advise temperature 1 and no filters */
     const struct chat_reader *reader; /* NULL: by spans */
     unsigned efforts;              /* bit 1 << enum chat_effort: what it can tell; 0: nothing */
 };

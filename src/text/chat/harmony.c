@@ -189,4 +189,5 @@ const struct chat_format chat_harmony = {.name = "harmony",
     .vocabulary = (const char *const[]){"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|return|>", NULL},
     .reader = &harmony_reader,
     .dated = true,
+    .samples_whole = true,
     .efforts = 1u << CHAT_EFFORT_LOW | 1u << CHAT_EFFORT_MEDIUM | 1u << CHAT_EFFORT_HIGH};
