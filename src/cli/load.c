@@ -240,7 +240,8 @@ int loaded_plan(struct loaded *l, int wanted, int logits, uint64_t reserved, str
     struct plan_process process = { .resident = cpu_rss(), .peak = cpu_peak_rss(), .reserved = reserved,
         .available = cpu_memory_available() };
     int threads = at[OPT_threads].set ? (int)at[OPT_threads].whole : cpu_cores();
-    *o = (struct session_options) { .kv_format = at[OPT_kv].set ? format_find(at[OPT_kv].text) : &format_f16,
+    const struct format *unless_told = at[OPT_layers].set ? &format_f32 : &format_f16;
+    *o = (struct session_options) { .kv_format = at[OPT_kv].set ? format_find(at[OPT_kv].text) : unless_told,
         .context = at[OPT_ctx].set ? (int)at[OPT_ctx].whole : wanted ? wanted : PLAN_CONTEXT, .threads = threads,
         .marks = l->marks };
     if (o->context > spec->context && at[OPT_ctx].set)

@@ -84,6 +84,10 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROU
     X(batch, "batch", 'b', OPTION_WHOLE, "N", 0, 1024, GROUP_MEASURE, \
         "sequences that generate together; 0: do not measure it (16)") \
     X(rounds, "rounds", 'r', OPTION_WHOLE, "N", 1, 1000, GROUP_MEASURE, "measure N times (3)") \
+    X(layers, "layers", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, \
+        "also what the model holds behind every layer, keys and values in f32: what selftest --reference reads") \
+    X(reference, "reference", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, \
+        "compare every layer with this file, made by wazn logits --layers or tools/golden/trace.py") \
     X(sha256, "sha256", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "SHA-256 of every weight file") \
     X(output, "output", 'o', OPTION_TEXT, "FILE", 0, 0, GROUP_OUTPUT, "write to this file") \
     X(json, "json", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "one JSON object (tokenize: array) on standard output") \

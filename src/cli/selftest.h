@@ -14,6 +14,7 @@ struct selftest {
     bool quiet;   /* print failures alone */
     int threads;  /* most to use */
     struct progress progress;
+    json_t *checks;  /* for --json: each check goes here instead of being printed; NULL: print */
 };
 
 /* Count a check and print its line. detail may be NULL. */
@@ -29,5 +30,8 @@ void selftest_made_model(struct selftest *t);
 /* Weights are finite; the same run twice, with one thread and with all, whole and in pieces, gives the same. An error
  * is a failed check. */
 void selftest_model(struct selftest *t, const struct source *s, const struct model *m);
+/* Every layer against a reference (infer/trace.h): prints a line a layer, or adds "reference" to `json` where that is
+ * not NULL, and counts one check, which names the first layer that differs. Errors: the file cannot be used, Ctrl-C. */
+int selftest_reference(struct selftest *t, const struct model *m, const char *path, json_t *json, struct error *err);
 
 #endif

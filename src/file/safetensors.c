@@ -243,18 +243,39 @@ static int find_header(const unsigned char *data, size_t size, uint64_t *length,
     return 0;
 }
 
+static int open_header(json_t **header, uint64_t *length, const void *data, size_t size, struct error *err)
+{
+    int rc = find_header(data, size, length, err);
+    return rc ? rc : json_read_new(header, (const char *)data + 8, (size_t)*length, "its header", err);
+}
+
 int safetensors_read(struct table *tensors, const void *data, size_t size, const char *path, struct error *err)
 {
     const unsigned char *bytes = data;
     uint64_t length = 0;
     json_t *header = NULL;
-    int rc = find_header(bytes, size, &length, err);
-    if (rc == 0)
-        rc = json_read_new(&header, (const char *)bytes + 8, (size_t)length, "its header", err);
+    int rc = open_header(&header, &length, data, size, err);
     if (rc == 0)
         rc = read_header(tensors, header, bytes + 8 + length, size - 8 - length, err);
     if (rc)
         error_in(err, "could not read \"%s\"", path);
     json_decref(header);
+    return rc;
+}
+
+int safetensors_metadata_new(json_t **out, const void *data, size_t size, const char *path, struct error *err)
+{
+    uint64_t length = 0;
+    json_t *header = NULL;
+    int rc = open_header(&header, &length, data, size, err);
+    json_t *metadata = rc == 0 ? json_object_get(header, "__metadata__") : NULL;
+    if (metadata)
+        rc = check_metadata(metadata, err);
+    *out = rc ? NULL : metadata ? json_incref(metadata) : json_object();
+    json_decref(header);
+    if (rc == 0 && !*out)
+        rc = error_memory(err, sizeof *out, "metadata");
+    if (rc)
+        error_in(err, "could not read \"%s\"", path);
     return rc;
 }

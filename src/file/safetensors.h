@@ -18,6 +18,9 @@ struct table;
  * must agree with shape and bytes. */
 int safetensors_read(struct table *tensors, const void *data, size_t size, const char *path, struct error *err);
 
+/* The "__metadata__" of a file, an object of strings; an empty object where it has none. The caller releases it. */
+int safetensors_metadata_new(json_t **out, const void *data, size_t size, const char *path, struct error *err);
+
 /* Write a file whole or not at all. Of each tensor name, type_name (a dtype: "F32"), dims, shape, data and bytes are
  * used; metadata: an object of strings, or NULL. Tensors are laid out by descending dtype, then by name, as the
  * reference does it, so equal content gives equal bytes. ERROR_USAGE where a tensor contradicts itself. */

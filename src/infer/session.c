@@ -40,7 +40,8 @@ static struct kv_options kv_options_of(const struct session_options *o)
 static struct pass_options pass_options_of(const struct session_options *o)
 {
     return (struct pass_options) {
-        .tokens_max = o->chunk, .logits_max = o->logits, .context_max = o->context, .threads = o->threads
+        .tokens_max = o->chunk, .logits_max = o->logits, .context_max = o->context, .threads = o->threads,
+        .trace = o->trace, .trace_context = o->trace_context
     };
 }
 

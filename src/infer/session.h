@@ -20,6 +20,8 @@ struct session_options {
     int logits;                     /* rows of logits kept by session_each; 0: 1 */
     int threads;                    /* at least 1 */
     int marks;                      /* places session_mark remembers at once */
+    pass_trace *trace;              /* pass.h; NULL: not */
+    void *trace_context;
 };
 
 #define SESSION_CHUNK 512

@@ -164,8 +164,9 @@ static void forward(struct pass *p)
     embed(&p->flow, &p->values.x, &m->global.token_embedding, s->embedding_scale);
     if (s->learned_positions)
         embed_positions(&p->flow, &p->values.x, &m->global.position_table);
-    for (int i = 0; i < s->layers; i++) {
-        block_forward(p, i);
+    for (int i = -1; i < s->layers; i++) {
+        if (i >= 0)
+            block_forward(p, i);
         if (p->options.trace)
             p->options.trace(p->options.trace_context, i, p->values.x.data, p->flow.tokens, s->dim);
     }

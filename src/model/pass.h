@@ -8,13 +8,16 @@
 #include "model/kv.h"
 #include "model/model.h"
 
+/* Called with the residual stream (tokens, width) once the tokens are embedded (layer -1) and behind each layer; for
+ * comparing implementations. What it leaves in x is what the next layer starts from. */
+typedef void pass_trace(void *context, int layer, float *x, int tokens, int width);
+
 struct pass_options {
     int tokens_max;  /* rows in one pass */
     int logits_max;  /* rows whose logits may be asked for in one pass */
     int context_max; /* longest sequence */
     int threads;
-    /* Called after each layer with the residual stream (tokens, width); for comparing implementations. NULL: not. */
-    void (*trace)(void *context, int layer, const float *x, int tokens, int width);
+    pass_trace *trace; /* NULL: not */
     void *trace_context;
 };
 

@@ -364,7 +364,7 @@ struct traced {
 };
 
 /* The residual stream behind each layer: a sum whose terms' sizes the reference added up beside it. */
-static void trace(void *context, int layer, const float *x, int tokens, int width)
+static void trace(void *context, int layer, float *x, int tokens, int width)
 {
     struct traced *t = context;
     const json_t *list = json_object_get(t->c->json, "layers"), *entry;
