@@ -19,13 +19,14 @@
  * it changes when its input moves by e. That bound scales with what the layer does to rounding errors (large scores,
  * sums that cancel, a choice of experts that hangs by a hair), which no constant could.
  *
- * e is what rounding may do: u (6 sqrt(n) + position / 4) with u = 2^-24 and n the terms of the layer's longest sum.
+ * e is what rounding may do: u (6 sqrt(n) + position / 2) with u = 2^-24 and n the terms of the layer's longest sum.
  * Roundings of a sum of n terms grow like sqrt(n) (Higham and Mary 2019); 6: some dozen such sums follow each other
- * here and as many in the reference, their errors added as independent ones are, with room; position / 4: references
- * round rope's angles to float32, so what is rotated at position p is off by up to p roundings. Quantized weights are
- * the same numbers on both sides and cost nothing. Where products are taken with activations rounded to 8 bits, e grows
- * by 2 sqrt(b) / (127 sqrt(12)): half a step of 1/127 of the largest of b values is at most sqrt(b) / (127 sqrt(12)) of
- * their length, and a layer rounds four times (before q k v, out, gate and up, down). */
+ * here and as many in the reference, their errors added as independent ones are, with room; position / 2: references
+ * round rope's angles to float32, so what is rotated at position p is off by up to p roundings in the fastest of its
+ * pairs, by less in the others. Quantized weights are the same numbers on both sides and cost nothing. Where products
+ * are taken with activations rounded to 8 bits, e grows by 4 sqrt(b) / (127 sqrt(12)): steps of 1/127 of the largest of
+ * b values are off by at most sqrt(b) / (127 sqrt(12)) of their length, a layer rounds four times (before q k v, out,
+ * gate and up, down), which is twice as far, and as much again is room: one draw of signs stands for all. */
 #ifndef WAZN_INFER_TRACE_H
 #define WAZN_INFER_TRACE_H
 
@@ -52,8 +53,8 @@ int trace_write(const char *path, const struct spec *s, const struct trace_value
 
 struct trace; /* a file, mapped */
 
-/* ERROR_FORMAT for a file that is none or has not this model's layers, sizes and vocabulary; ERROR_LIMIT for more tokens
- * than the model's context. */
+/* ERROR_FORMAT for a file that is none or has not this model's layers, sizes and vocabulary; ERROR_LIMIT for more
+ * tokens than the model's context. */
 int trace_open(struct trace **out, const char *path, const struct spec *s, struct error *err);
 void trace_close(struct trace *t);
 const struct trace_values *trace_values(const struct trace *t);

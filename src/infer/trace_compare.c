@@ -61,7 +61,7 @@ static double movement(const struct comparison *c, int position)
 {
     const struct spec *s = c->spec;
     int terms = largest(largest(s->dim, s->heads * s->head_dim), largest(s->ffn, s->expert_ffn));
-    double angles = s->learned_positions ? 0 : 0.25 * position;
+    double angles = s->learned_positions ? 0 : 0.5 * position;
     return UNIT * (6 * sqrt((double)largest(terms, position + 1)) + angles) + c->rounding;
 }
 
@@ -181,7 +181,7 @@ int trace_compare(struct trace_step *steps, const struct model *m, const struct 
 {
     struct comparison c = { .spec = model_spec(m), .reference = reference, .steps = steps };
     int block = trace_rounding(m, NULL);
-    c.rounding = 2 * sqrt((double)block) / (127 * sqrt(12));
+    c.rounding = 4 * sqrt((double)block) / (127 * sqrt(12));
     memset(steps, 0, ((size_t)c.spec->layers + 2) * sizeof *steps);
     random_seed(&c.random, 1);
     int rc = open_run(&c, m, threads, err);

@@ -14,6 +14,9 @@ struct worst {
 
 enum reference { REFERENCE_FLOAT32, REFERENCE_FLOAT64 };
 
+/* Units allowed behind `layers` layers whose rope turns by position (0: learned positions). */
+double compare_bound(int layers, int position, enum reference reference);
+
 /* rows: a list of {position, logits, sums}; logits: (tokens, vocabulary). Fails the test beyond the bound. exact: rows
  * of the same positions in float64, which tell the reference's own error from ours; NULL: not known. */
 void compare_rows(const struct runner *r, const json_t *rows, const json_t *exact, const float *logits,

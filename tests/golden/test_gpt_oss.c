@@ -230,16 +230,32 @@ static double share_lost(const float *packed, const float *exact, int64_t n)
     return sqrt(lost / whole);
 }
 
-/* MXFP4 decoded and multiplied as float32, as the references do; or packed, with activations rounded to 8 bits. */
+/* MXFP4 decoded and multiplied as float32, as the references do; else packed, with activations rounded to 8 bits. */
+struct integer_dots {
+    dots_fn *whole, *split;
+};
+
+static struct integer_dots integer_dots_off(void)
+{
+    struct integer_dots dots = { kernels.dots[FORMAT_mxfp4], kernels.mxfp4_split_dots };
+    assert_true(dots.whole && dots.split);
+    kernels.dots[FORMAT_mxfp4] = kernels.mxfp4_split_dots = NULL;
+    return dots;
+}
+
+static void integer_dots_on(const struct integer_dots *dots)
+{
+    kernels.dots[FORMAT_mxfp4] = dots->whole;
+    kernels.mxfp4_split_dots = dots->split;
+}
+
 static float *run_form(struct runner *r, const struct golden_case *c, bool packed, const struct cut *cut)
 {
-    dots_fn *dots = kernels.dots[FORMAT_mxfp4], *split = kernels.mxfp4_split_dots;
-    assert_true(dots && split);
-    if (!packed)
-        kernels.dots[FORMAT_mxfp4] = kernels.mxfp4_split_dots = NULL;
+    if (packed)
+        return runner_logits_new(r, c->ids, c->n_ids, cut);
+    struct integer_dots dots = integer_dots_off();
     float *logits = runner_logits_new(r, c->ids, c->n_ids, cut);
-    kernels.dots[FORMAT_mxfp4] = dots;
-    kernels.mxfp4_split_dots = split;
+    integer_dots_on(&dots);
     return logits;
 }
 
@@ -359,59 +375,82 @@ static void damaged_mxfp4_is_refused(void **state)
 
 struct traced {
     const struct golden_case *c;
-    double worst;
-    int seen, layers;
+    double worst[3]; /* of the references */
+    int seen;
 };
+
+static const struct {
+    const char *name;
+    enum reference kind;
+} references[3] = { { "openai", REFERENCE_FLOAT32 }, { "transformers", REFERENCE_FLOAT32 },
+    { "exact", REFERENCE_FLOAT64 } };
+
+static void check_state(struct traced *t, const json_t *entry, int which, int layer, const float *x, int width)
+{
+    const json_t *want = json_object_get(entry, references[which].name), *sums = json_object_get(entry, "sums");
+    int position = (int)json_whole(entry, "position", -1);
+    double bound = compare_bound(layer + 1, position, references[which].kind);
+    assert_int_equal(json_array_size(want), width);
+    for (int k = 0; k < width; k++) {
+        double have = (double)x[k], expected = json_number_value(json_array_get(want, (size_t)k));
+        double units = fabs(have - expected) / (0x1p-24 * json_number_value(json_array_get(sums, (size_t)k)));
+        if (!(units <= bound))
+            fail_msg("layer %d is the first to differ from %s: value %d at position %d is %.9g, expected %.9g: %.1f "
+                "units, %.1f allowed", layer, references[which].name, k, position, have, expected, units, bound);
+        t->worst[which] = fmax(t->worst[which], units);
+    }
+}
 
 /* The residual stream behind each layer: a sum whose terms' sizes the reference added up beside it. */
 static void trace(void *context, int layer, float *x, int tokens, int width)
 {
     struct traced *t = context;
-    const json_t *list = json_object_get(t->c->json, "layers"), *entry;
+    const json_t *entry;
     size_t i;
-    json_array_foreach(list, i, entry)
+    assert_int_equal(tokens, t->c->n_ids);
+    json_array_foreach(json_object_get(t->c->json, "layers"), i, entry)
     {
-        int position = (int)json_whole(entry, "position", -1);
-        const json_t *want = json_object_get(entry, "x"), *sums = json_object_get(entry, "sums");
-        if (json_whole(entry, "layer", -1) != layer || position >= tokens)
+        if (json_whole(entry, "layer", -1) != layer)
             continue;
-        assert_int_equal(json_array_size(want), width);
-        for (int k = 0; k < width; k++) {
-            double have = (double)x[(int64_t)position * width + k];
-            double units = fabs(have - json_number_value(json_array_get(want, (size_t)k))) /
-                (0x1p-24 * json_number_value(json_array_get(sums, (size_t)k)));
-            if (!(units <= 6.0 * (layer + 2)))
-                fail_msg("layer %d is the first to differ: value %d at position %d is %.9g, expected %.9g: %.1f units",
-                    layer, k, position, have, json_number_value(json_array_get(want, (size_t)k)), units);
-            t->worst = fmax(t->worst, units);
-        }
+        for (int which = 0; which < 3; which++)
+            check_state(t, entry, which, layer, x + json_whole(entry, "position", -1) * width, width);
         t->seen++;
     }
 }
 
+static void run_traced(const struct runner *r, struct traced *t)
+{
+    int n = t->c->n_ids;
+    struct kv_options o = { .format = &format_f32, .context = n, .tokens_max = n };
+    struct pass_options options = { .tokens_max = n, .logits_max = 1, .context_max = n, .threads = 2, .trace = trace,
+        .trace_context = t };
+    struct arena arena = { 0 };
+    struct kv kv;
+    struct pass *p;
+    kv_layout(&kv, r->spec, &o, &arena);
+    assert_int_equal(arena_reserve(&arena, NULL), 0);
+    kv_layout(&kv, r->spec, &o, &arena);
+    assert_int_equal(pass_open(&p, r->model, &options, NULL), 0);
+    struct pass_sequence q = { .kv = &kv, .ids = t->c->ids, .count = n };
+    assert_int_equal(pass_run(p, &q, 1, NULL), 0);
+    pass_close(p);
+    arena_release(&arena);
+}
+
+/* Float32 weights as they are; MXFP4 packed, decoded and multiplied as the references do. */
 static void check_layers(void **state)
 {
     struct golden_case c;
     struct runner r;
     case_read(&c, *state);
-    runner_open(&r, write_form(&c, 0));
     struct traced t = { .c = &c };
-    struct kv_options o = { .format = &format_f32, .context = c.n_ids, .tokens_max = c.n_ids };
-    struct pass_options options = { .tokens_max = c.n_ids, .logits_max = 1, .context_max = c.n_ids, .threads = 2,
-        .trace = trace, .trace_context = &t };
-    struct arena arena = { 0 };
-    struct kv kv;
-    struct pass *p;
-    kv_layout(&kv, r.spec, &o, &arena);
-    assert_int_equal(arena_reserve(&arena, NULL), 0);
-    kv_layout(&kv, r.spec, &o, &arena);
-    assert_int_equal(pass_open(&p, r.model, &options, NULL), 0);
-    struct pass_sequence q = { .kv = &kv, .ids = c.ids, .count = c.n_ids };
-    assert_int_equal(pass_run(p, &q, 1, NULL), 0);
-    assert_int_equal(t.seen, r.spec->layers);
-    printf("%-18s worst value behind a layer: %.1f units\n", c.name, t.worst);
-    pass_close(p);
-    arena_release(&arena);
+    runner_open(&r, write_form(&c, json_object_get(c.json, "packed") ? 2 : 0));
+    struct integer_dots dots = integer_dots_off();
+    run_traced(&r, &t);
+    integer_dots_on(&dots);
+    assert_int_equal(t.seen, 2 * r.spec->layers);
+    printf("%-18s worst value behind a layer: openai %.1f units, transformers %.1f, float64 %.1f\n", c.name,
+        t.worst[0], t.worst[1], t.worst[2]);
     runner_close(&r);
     case_release(&c);
 }
