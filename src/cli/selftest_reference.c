@@ -17,8 +17,9 @@ static json_t *number_new(double x)
 static json_t *step_new(const struct trace_step *s, const char *name)
 {
     return json_pack("{s:s, s:b, s:o, s:o, s:o, s:i, s:i, s:o, s:o}", "step", name, "agrees", trace_agrees(s),
-        "carried", number_new(s->carried), "own", number_new(s->own), "allowed", number_new(s->allowed), "token", s->token,
-        "element", s->element, "value", number_new((double)s->have), "reference", number_new((double)s->want));
+        "carried", number_new(s->carried), "own", number_new(s->own), "allowed", number_new(s->allowed), "token",
+        s->token, "element", s->element, "value", number_new((double)s->have), "reference",
+        number_new((double)s->want));
 }
 
 struct report {

@@ -34,6 +34,9 @@ static void expect_format(const char *template_text, const char *name)
     assert_non_null(strstr(err.text, "zephyr"));
 }
 
+/* What all of its templates have. */
+#define DEEPSEEK "'<｜User｜>' message['content'] is none '<｜tool▁sep｜>' content.split('</think>')[-1] '<｜Assistant｜>' + "
+
 static void test_detect_template(void **state)
 {
     (void)state;
@@ -42,6 +45,12 @@ static void test_detect_template(void **state)
     expect_format("'<|im_start|>' You are Qwen, created by Alibaba Cloud. <tool_response> tools", "qwen2.5");
     expect_format(
         "<|im_start|> enable_thinking reasoning_content '<tool_call>\\n{\"name\": \"' <tool_response>", "qwen3");
+    expect_format("<|im_start|> reasoning_content '<tool_call>\\n{\"name\": \"' <tool_response> "
+                  "{{- '<|im_start|>assistant\\n<think>\\n' }}", "qwen3-thinking");
+    expect_format("<|im_start|> reasoning_content '<tool_call>\\n{\"name\": \"' <tool_response> '\\n<think>\\n' "
+                  "{{- '<|im_start|>assistant\\n' }}", "qwen3-instruct");
+    expect_format(DEEPSEEK "{{'<｜Assistant｜><think>\\n'}}", "deepseek-r1");
+    expect_format(DEEPSEEK "{{'<｜Assistant｜>'}}", "deepseek-r1-first");
     expect_format("<|im_start|> named SmolLM, trained by Hugging Face<|im_end|>", "smollm2");
     expect_format("<<SYS>> bos_token + '[INST] ' + content.strip() + ' [/INST]'", "llama2");
     expect_format("<|start_header_id|> <|end_header_id|> <|eot_id|>", "llama3");
@@ -67,6 +76,10 @@ static void test_detect_unknown(void **state)
     expect_format("<|im_start|>user<|im_sep|> <|im_end|>", NULL);
     expect_format("<|im_start|> enable_thinking reasoning_content <tool_call> <function= <tool_response>", NULL);
     expect_format("<|start_header_id|> <|end_header_id|> <|eot_id|> tools", NULL);
+    expect_format(DEEPSEEK "enable_thinking {{'<｜Assistant｜><think>\\n'}}", NULL);
+    expect_format("<｜User｜> <｜Assistant｜> <｜tool▁sep｜> {{'<｜Assistant｜>'}}", NULL); /* keeps thoughts: V3 */
+    expect_format("<|im_start|> reasoning_content '<tool_call>\\n{\"name\": \"' <tool_response> <|vision_start|> "
+                  "{{- '<|im_start|>assistant\\n<think>\\n' }}", NULL);
 }
 
 static void expect_vocabulary(const char *const *names, int n, const char *format)
@@ -93,6 +106,8 @@ static void test_detect_vocabulary(void **state)
     expect_vocabulary((const char *const[]){"<start_of_turn>", "<end_of_turn>"}, 2, "gemma");
     expect_vocabulary((const char *const[]){"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}, 3, "llama3");
     expect_vocabulary((const char *const[]){"<|start_header_id|>", "<|eom_id|>", "<|python_tag|>"}, 3, "llama3.1");
+    expect_vocabulary((const char *const[]){"<｜User｜>", "<｜Assistant｜>", "<think>"}, 3, "deepseek-r1");
+    expect_vocabulary((const char *const[]){"<｜User｜>", "<｜Assistant｜>"}, 2, NULL); /* DeepSeek-V2, V3 */
     expect_vocabulary((const char *const[]){"[INST]", "[/INST]"}, 2, NULL); /* several formats have them */
     expect_vocabulary((const char *const[]){"<s>"}, 1, NULL);
 }
@@ -154,6 +169,11 @@ static void test_refusals(void **state)
     expect_refusal("llama2", twice, 2, "take turns");
     expect_refusal("mistral-v1", with_tool, 2, "no role \"tool\"");
     expect_refusal("mistral-v3", with_tool, 2, "[INST]");
+    json_t *calls = json_pack("[{s:{s:s, s:s}}]", "function", "name", "f", "arguments", "{}");
+    const struct chat_message both = {.role = "assistant", .content = "x", .tool_calls = calls};
+    expect_refusal("deepseek-r1", &both, 1, "drops the calls");
+    json_decref(calls);
+    expect_refusal("deepseek-r1", &user, 1, "<｜User｜>");
     expect_refusal("qwen3", &(const struct chat_message){.role = "judge", .content = ""}, 1, "no role \"judge\"");
 }
 
@@ -254,6 +274,9 @@ static void expect_reply(
     tokenizer_close(t);
 }
 
+#define DEEPSEEK_CALL_TEXT "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{}\n```<｜tool▁call▁end｜>"
+#define DEEPSEEK_CALL "<｜tool▁calls▁begin｜>" DEEPSEEK_CALL_TEXT "<｜tool▁calls▁end｜>"
+
 static void test_replies(void **state)
 {
     (void)state;
@@ -264,6 +287,14 @@ static void test_replies(void **state)
     expect_reply("qwen3", "<think>cut off\n", "cut off\n", "", "");
     expect_reply("qwen3", "Look.\n<tool_call>\n{\"name\": \"f\"}\n</tool_call>", "", "Look.\n", "{\"name\": \"f\"}");
     expect_reply("qwen3", "<tool_call>{a}</tool_call>\n<tool_call>{b}</tool_call>", "", "", "{a}{b}");
+    expect_reply("qwen3-thinking", "Hm.\n</think>\n\nFour\n", "Hm.", "Four\n", "");
+    expect_reply("qwen3-thinking", "cut off", "cut off", "", "");
+    expect_reply("qwen3-instruct", "Four", "", "Four", "");
+    expect_reply("deepseek-r1", "Hm </thin.\n</think>\n\nFour.", "Hm </thin.", "Four.", "");
+    expect_reply("deepseek-r1", "\n\n</think>\n\nFour.", "", "Four.", "");
+    expect_reply("deepseek-r1", "Look.\n</think>\n\n" DEEPSEEK_CALL, "Look.", "", DEEPSEEK_CALL_TEXT);
+    expect_reply("deepseek-r1-first", "<think>\nHm.\n</think>\n\nFour.", "Hm.", "Four.", "");
+    expect_reply("deepseek-r1-first", "Four.", "", "Four.", "");
     expect_reply("mistral-v3", "\x02[{\"name\": \"f\"}]", "", "", "[{\"name\": \"f\"}]");
     expect_reply("mistral-v3", "Sure [TOOL", "", "Sure [TOOL", "");
 }

@@ -15,6 +15,7 @@ import os
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
 LLAMA3 = [
     "<|begin_of_text|>",
@@ -37,6 +38,8 @@ MISTRAL = [
     "[/TOOL_RESULTS]",
 ]
 MISTRAL_7 = MISTRAL + ["[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"]
+DEEPSEEK = ["<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<\uff5cUser\uff5c>",
+            "<\uff5cAssistant\uff5c>"]
 CHATML = ["<|endoftext|>", "<|im_end|>", "<|im_start|>"]
 
 # format: (control tokens, BOS, EOS, has tools, calls at once)
@@ -58,6 +61,10 @@ FORMATS = {
     "mistral-v7-tekken": (MISTRAL_7, "<s>", "</s>", False, 0),
     "gemma": (["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"], "<bos>", "<eos>", False, 0),
     "zephyr": (["<s>", "</s>"], "<s>", "</s>", False, 0),
+    "qwen3-thinking": (CHATML, None, "<|im_end|>", True, 2),
+    "qwen3-instruct": (CHATML, None, "<|im_end|>", True, 2),
+    "deepseek-r1": (DEEPSEEK, DEEPSEEK[0], DEEPSEEK[1], False, 0),
+    "deepseek-r1-first": (DEEPSEEK, DEEPSEEK[0], DEEPSEEK[1], False, 0),
 }
 
 WEATHER = {
@@ -227,6 +234,27 @@ def thinking_conversations():
     return [(chat, {"add_generation_prompt": True, **options}) for chat, options in out]
 
 
+def deepseek_conversations():
+    """Thoughts in the history, calls whose arguments are text, results; no answer is asked for behind a result."""
+    one = calls(("c1", "get_weather", '{"place": "Z\u00fcrich", "days": 2}'))
+    two = calls(("c1", "get_weather", '{"place": "Z\u00fcrich"}'), ("c2", "clock", "{}"))
+    ask, answer = user("How is the weather?"), tool('{"celsius": 21.5}', "c1", "get_weather")
+    fine = assistant("<think>\nStill.\n</think>\n\nFine.")
+    out = [
+        ([user("2+2?"), assistant("<think>\nHm.\n</think>\n\nFour."), user("3+3?")], True),
+        ([user("2+2?"), assistant("a</think>b<think>c</think>\nd")], False),
+        ([user("2+2?"), assistant("\n\nFour. <think>"), user("x"), system("Late."), user("y")], True),
+        ([ask, assistant(None, tool_calls=one)], False),
+        ([ask, assistant(None, tool_calls=one), answer], False),
+        ([ask, assistant(None, tool_calls=one), answer, fine, user("Thanks.")], True),
+        ([ask, assistant(None, tool_calls=two), answer, tool("12:30", "c2", "clock"), fine, user("Good")], True),
+        ([ask, assistant(None, tool_calls=two), answer, assistant("A."), ask, assistant(None, tool_calls=one), answer,
+          assistant("B."), fine, user("And?")], True),
+        ([user("Hi"), answer, user("Hi again")], True),
+    ]
+    return [(chat, {"add_generation_prompt": prompt}) for chat, prompt in out]
+
+
 def byte_tokenizer(controls, bos, eos, template):
     names = sorted(pre_tokenizers.ByteLevel.alphabet())
     t = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[]))
@@ -253,9 +281,18 @@ def tokens(fast, ids, controls):
     return out
 
 
+def render_text(fast, chat, options):
+    """apply_chat_template since transformers 5 drops members that are None; DeepSeek's templates ask for them."""
+    if "message['content'] is none" not in fast.chat_template:
+        return fast.apply_chat_template(chat, tokenize=False, **options)
+    return render_jinja_template([chat], chat_template=fast.chat_template, **fast.special_tokens_map, **options)[0][0]
+
+
 def render(fast, chat, options):
     """Ids, or None where the template refuses."""
     try:
+        if "message['content'] is none" in fast.chat_template:
+            return fast(render_text(fast, chat, options), add_special_tokens=False)["input_ids"]
         return fast.apply_chat_template(chat, tokenize=True, return_dict=False, **options)
     except Exception as error:
         if type(error).__name__ not in ("TemplateError", "UndefinedError", "TypeError"):
@@ -266,17 +303,21 @@ def render(fast, chat, options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--templates", required=True)
+    parser.add_argument("--only", nargs="*", choices=FORMATS, help="these formats alone")
     parser.add_argument("out")
     arguments = parser.parse_args()
-    for name, (controls, bos, eos, has_tools, at_once) in FORMATS.items():
+    for name in arguments.only or FORMATS:
+        controls, bos, eos, has_tools, at_once = FORMATS[name]
         path = os.path.join(arguments.templates, name + ".jinja")
         template = open(path, encoding="utf-8").read()
         fast = byte_tokenizer(controls, bos, eos, template)
         chats = conversations()
         if has_tools:
             chats += tool_conversations(at_once)
-        if name == "qwen3":
+        if name.startswith("qwen3"):
             chats += thinking_conversations()
+        if name.startswith("deepseek"):
+            chats += deepseek_conversations()
         if name == "llama3.1":
             chats.append(([user("Hi")], {"add_generation_prompt": True, "date_string": "01 Jan 2025"}))
         cases = []
@@ -284,9 +325,7 @@ def main():
             ids = render(fast, chat, options)
             case = {"messages": chat, **options}
             if ids is not None:
-                assert fast.decode(ids, clean_up_tokenization_spaces=False) == fast.apply_chat_template(
-                    chat, tokenize=False, **options
-                )
+                assert fast.decode(ids, clean_up_tokenization_spaces=False) == render_text(fast, chat, options)
             case["tokens"] = None if ids is None else tokens(fast, ids, controls)
             cases.append(case)
         golden = {

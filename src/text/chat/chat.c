@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 /* The order is that of detection: of two formats that a template's marks fit, the more particular comes first. */
-const struct chat_format *const chat_formats[] = {&chat_qwen3, &chat_qwen2_5, &chat_qwen2, &chat_smollm2, &chat_chatml,
+const struct chat_format *const chat_formats[] = {&chat_qwen3, &chat_qwen3_thinking,
+    &chat_qwen3_instruct, &chat_qwen2_5, &chat_qwen2, &chat_smollm2, &chat_chatml,
     &chat_llama3_1, &chat_llama3, &chat_llama2, &chat_mistral_v7, &chat_mistral_v7_tekken, &chat_mistral_v3,
     &chat_mistral_tekken, &chat_mistral_v0_1, &chat_mixtral, &chat_mistral_v1, &chat_gemma, &chat_zephyr, &chat_harmony,
-    &chat_plain, NULL};
+    &chat_deepseek_r1, &chat_deepseek_r1_first, &chat_plain, NULL};
 
 const struct chat_format *chat_format_find(const char *name)
 {

@@ -70,7 +70,7 @@ size_t chat_space_back(const char *text, size_t n);
 /* ---- the formats ---- */
 extern const struct chat_format chat_chatml, chat_qwen2, chat_qwen2_5, chat_qwen3, chat_smollm2, chat_llama2,
     chat_llama3, chat_llama3_1, chat_mistral_v0_1, chat_mixtral, chat_mistral_v1, chat_mistral_v3, chat_mistral_v7,
-    chat_mistral_tekken, chat_mistral_v7_tekken, chat_gemma, chat_zephyr, chat_harmony,
-    chat_plain;
+    chat_mistral_tekken, chat_mistral_v7_tekken, chat_gemma, chat_zephyr, chat_harmony, chat_qwen3_thinking,
+    chat_qwen3_instruct, chat_deepseek_r1, chat_deepseek_r1_first, chat_plain;
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ChatML and the families built on it: <|im_start|>ROLE\nCONTENT<|im_end|>\n. Qwen2 and SmolLM2 add a default system
  * message; Qwen2.5 and Qwen3 describe tools in it and write calls and results as tagged JSON; Qwen3 keeps thoughts of
- * the last turn. <tool_call>, <think> and the like are plain text here: vocabularies that have them as (not special)
- * added tokens match them in text, as the reference does. */
+ * the last turn. Its models of July 2025 think always, inside thoughts that the prompt opens, or never. <tool_call>,
+ * <think> and the like are plain text here: vocabularies that have them as (not special) added tokens match them in
+ * text, as the reference does. */
 #include "text/chat/chat_impl.h"
 
 static void open_message(struct chat_writer *w, const char *role)
@@ -205,13 +206,19 @@ static size_t last_query(const struct chat_request *r)
     return r->n_messages ? r->n_messages - 1 : 0;
 }
 
-static void qwen3_answer(struct chat_writer *w, const struct chat_message *m, bool behind_query, bool last)
+/* What the templates of the family differ in. */
+struct qwen3 {
+    bool empty_thoughts; /* the last answer is written with thoughts even where it has none */
+    const char *prompt;  /* behind the generation prompt */
+};
+
+static void qwen3_answer(struct chat_writer *w, const struct chat_message *m, bool behind_query, bool empty_thoughts)
 {
     struct span thoughts, content;
     split_thoughts(m, &thoughts, &content);
     open_message(w, "assistant\n");
     bool any_content = content.n > 0;
-    if (behind_query && (last || thoughts.n > 0)) {
+    if (behind_query && (empty_thoughts || thoughts.n > 0)) {
         thoughts = strip_lines(thoughts, true, true);
         content = strip_lines(content, true, false);
         chat_text(w, THINK "\n");
@@ -227,12 +234,11 @@ static void qwen3_answer(struct chat_writer *w, const struct chat_message *m, bo
     close_message(w);
 }
 
-static int render_qwen3(struct chat_writer *w, const struct chat_request *r, struct error *err)
+static int render_qwen3_like(struct chat_writer *w, const struct chat_request *r, const struct qwen3 *variant)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool", NULL};
     const struct chat_message *system = chat_system(r);
     size_t query = last_query(r);
-    (void)err;
     int rc = chat_check_roles(w, r, roles);
     if (rc)
         return rc;
@@ -252,16 +258,34 @@ static int render_qwen3(struct chat_writer *w, const struct chat_request *r, str
         if (chat_is(m, "tool"))
             tool_result(w, r, i);
         else if (chat_is(m, "assistant"))
-            qwen3_answer(w, m, i > query, i + 1 == r->n_messages);
+            qwen3_answer(w, m, i > query, variant->empty_thoughts && i + 1 == r->n_messages);
         else
             message(w, m->role, m->content);
     }
     if (r->add_generation_prompt) {
         open_answer(w);
-        if (r->thinking == CHAT_THINKING_OFF)
-            chat_text(w, THINK "\n\n" THINK_END "\n\n");
+        chat_text(w, variant->prompt);
     }
     return 0;
+}
+
+static int render_qwen3(struct chat_writer *w, const struct chat_request *r, struct error *err)
+{
+    (void)err;
+    return render_qwen3_like(w, r, &(struct qwen3){true,
+        r->thinking == CHAT_THINKING_OFF ? THINK "\n\n" THINK_END "\n\n" : NULL});
+}
+
+static int render_qwen3_thinking(struct chat_writer *w, const struct chat_request *r, struct error *err)
+{
+    (void)err;
+    return render_qwen3_like(w, r, &(struct qwen3){true, THINK "\n"});
+}
+
+static int render_qwen3_instruct(struct chat_writer *w, const struct chat_request *r, struct error *err)
+{
+    (void)err;
+    return render_qwen3_like(w, r, &(struct qwen3){false, NULL});
 }
 
 /* ---- descriptors ---- */
@@ -312,14 +336,35 @@ const struct chat_format chat_qwen2_5 = {.name = "qwen2.5",
     .unlike = LIST("think"),
     .spans = call_span};
 
+#define QWEN3_MARKS "<|im_start|>", "reasoning_content", "'<tool_call>\\n{\"name\": \"'", "<tool_response>"
+#define QWEN3_UNLIKE "<function=", "<parameter=", "<|im_sep|>"
+
 const struct chat_format chat_qwen3 = {.name = "qwen3",
     .summary = "Qwen3: ChatML with tools and thinking",
     .render = render_qwen3,
     .controls = controls,
     .stops = stops,
-    .marks = LIST(
-        "<|im_start|>", "enable_thinking", "reasoning_content", "'<tool_call>\\n{\"name\": \"'", "<tool_response>"),
-    .unlike = LIST("<function=", "<parameter=", "<|im_sep|>"),
+    .marks = LIST(QWEN3_MARKS, "enable_thinking"),
+    .unlike = LIST(QWEN3_UNLIKE),
     .vocabulary = LIST("<|im_start|>", "<think>", "<tool_response>"),
     .spans = qwen3_spans,
     .thinking_switch = true};
+
+const struct chat_format chat_qwen3_thinking = {.name = "qwen3-thinking",
+    .summary = "Qwen3 Thinking 2507: the prompt opens the thoughts",
+    .render = render_qwen3_thinking,
+    .controls = controls,
+    .stops = stops,
+    .marks = LIST(QWEN3_MARKS, "<|im_start|>assistant\\n" THINK "\\n'"),
+    .unlike = LIST(QWEN3_UNLIKE, "enable_thinking", "<|vision_start|>"),
+    .spans = qwen3_spans,
+    .opens_reasoning = true};
+
+const struct chat_format chat_qwen3_instruct = {.name = "qwen3-instruct",
+    .summary = "Qwen3 Instruct 2507: ChatML with tools, no thoughts",
+    .render = render_qwen3_instruct,
+    .controls = controls,
+    .stops = stops,
+    .marks = LIST(QWEN3_MARKS, "{{- '<|im_start|>assistant\\n' }}"),
+    .unlike = LIST(QWEN3_UNLIKE, "enable_thinking", "<|vision_start|>", "assistant\\n" THINK),
+    .spans = call_span};

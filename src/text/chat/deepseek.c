@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DeepSeek-R1's distillations: SYSTEM<｜User｜>CONTENT<｜Assistant｜>CONTENT<｜end▁of▁sentence｜>, where answers lose
- * their thoughts in the history and the newer templates put "<think>\n" behind the generation prompt. Marks of tools are
+/* DeepSeek-R1's distillations: SYSTEM<｜User｜>CONTENT<｜Assistant｜>CONTENT<｜end▁of▁sentence｜>, where answers lose their
+ * thoughts in the history and the newer templates put "<think>\n" behind the generation prompt. Marks of tools are
  * plain text: the distillations' vocabularies have no tokens for them. The templates write the end of a list of calls
  * behind its second and later calls alone, and open one list in a whole conversation; so does this. */
 #include "text/chat/chat_impl.h"
