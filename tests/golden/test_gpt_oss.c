@@ -8,6 +8,7 @@
 #include "support.h"
 
 #include "file/safetensors.h"
+#include "infer/trace.h"
 #include "kernel/kernel.h"
 #include "tensor/block.h"
 
@@ -455,6 +456,90 @@ static void check_layers(void **state)
     case_release(&c);
 }
 
+/* ---- packed products against a reference that multiplied in float32 ---- */
+
+#define TRACED_MAX 8
+
+struct recorded {
+    float *layers[TRACED_MAX], *logits;
+    int64_t vocabulary;
+};
+
+static void record(void *context, int layer, float *x, int tokens, int width)
+{
+    struct recorded *to = context;
+    assert_true(layer < TRACED_MAX);
+    if (layer >= 0)
+        memcpy(to->layers[layer], x, (size_t)tokens * (size_t)width * sizeof *x);
+}
+
+static int record_row(void *context, size_t index, const float *logits, struct error *err)
+{
+    struct recorded *to = context;
+    (void)err;
+    memcpy(to->logits + (int64_t)index * to->vocabulary, logits, (size_t)to->vocabulary * sizeof *logits);
+    return 0;
+}
+
+static void record_run(const struct runner *r, const struct golden_case *c, struct recorded *to)
+{
+    struct session_options o = { .kv_format = &format_f32, .context = c->n_ids, .logits = c->n_ids, .threads = 2,
+        .trace = record, .trace_context = to };
+    struct session *s;
+    to->vocabulary = r->spec->vocabulary;
+    to->logits = calloc((size_t)c->n_ids * (size_t)to->vocabulary, sizeof(float));
+    assert_non_null(to->logits);
+    for (int i = 0; i < r->spec->layers; i++)
+        assert_non_null(to->layers[i] = calloc((size_t)c->n_ids * (size_t)r->spec->dim, sizeof(float)));
+    assert_int_equal(session_open(&s, r->model, &o, NULL), 0);
+    assert_int_equal(session_each(s, c->ids, (size_t)c->n_ids, record_row, to, NULL, NULL), 0);
+    session_close(s);
+}
+
+/* All steps agree but `differs` (-1: all agree). */
+static void expect_steps(const struct runner *r, const struct trace_values *values, int differs)
+{
+    struct trace_step steps[TRACED_MAX + 2];
+    struct error err = { 0 };
+    if (trace_compare(steps, r->model, values, 2, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    for (int i = 1; i < r->spec->layers + 2; i++) {
+        if (trace_agrees(&steps[i]) != (i != differs))
+            fail_msg("step %d: own %.3g, allowed %.3g", i, steps[i].own, steps[i].allowed);
+        if (i <= r->spec->layers)
+            assert_true(steps[i].own > 1e-4); /* the rounding was there */
+    }
+}
+
+static void packed_layers_agree_within_8_bits(void **state)
+{
+    struct golden_case c;
+    struct runner r;
+    struct recorded run = { 0 };
+    struct buffer names = { 0 };
+    case_read(&c, *state);
+    runner_open(&r, write_form(&c, 0));
+    assert_int_equal(trace_rounding(r.model, NULL), 0);
+    record_run(&r, &c, &run);
+    runner_close(&r);
+    runner_open(&r, write_form(&c, 2));
+    assert_int_equal(trace_rounding(r.model, &names), 32);
+    assert_string_equal(names.data, "mxfp4");
+    struct trace_values values = { .tokens = c.n_ids, .ids = c.ids, .layers = (const float **)run.layers,
+        .logits = run.logits };
+    expect_steps(&r, &values, -1);
+    /* What 8 bits cannot be blamed for; the logits agree still, as the final norm takes the length away. */
+    for (int i = 0; i < c.n_ids * r.spec->dim; i++)
+        run.layers[r.spec->layers - 1][i] *= 1.2f;
+    expect_steps(&r, &values, r.spec->layers);
+    runner_close(&r);
+    buffer_release(&names);
+    for (int i = 0; i < TRACED_MAX; i++)
+        free(run.layers[i]);
+    free(run.logits);
+    case_release(&c);
+}
+
 static size_t find_cases(char (*paths)[4096], const char *folder, const char *start)
 {
     size_t n = 0;
@@ -470,7 +555,7 @@ static size_t find_cases(char (*paths)[4096], const char *folder, const char *st
 int main(void)
 {
     static char paths[2 * CASES_MAX][4096];
-    static struct CMUnitTest tests[3 * CASES_MAX + 1];
+    static struct CMUnitTest tests[4 * CASES_MAX + 1];
     size_t packed = find_cases(paths, test_repo("tests/golden/data/gpt_oss"), "mxfp4"), n = 0;
     size_t all = packed + find_cases(paths + packed, test_repo("tests/golden/data/models"), "gpt_oss");
     for (size_t i = 0; i < all; i++) {
@@ -479,6 +564,10 @@ int main(void)
             tests[n++] = (struct CMUnitTest) { .name = name, .test_func = check_mxfp4, .initial_state = paths[i] };
         tests[n++] = (struct CMUnitTest) { .name = name, .test_func = check_layers, .initial_state = paths[i] };
     }
+    for (size_t i = 0; i < packed; i++)
+        if (strcmp(strrchr(paths[i], '/'), "/mxfp4_long.json") != 0)
+            tests[n++] = (struct CMUnitTest) { .name = "8 bits", .test_func = packed_layers_agree_within_8_bits,
+                .initial_state = paths[i] };
     for (size_t i = 0; i < packed; i++)
         if (strcmp(strrchr(paths[i], '/'), "/mxfp4.json") == 0)
             tests[n++] = (struct CMUnitTest) { .name = "damaged", .test_func = damaged_mxfp4_is_refused,
