@@ -72,5 +72,7 @@ int load_vocab(struct tokenizer *t, const json_t *vocab, const char *merges, siz
             rc = bpe_add_merge_line(t, merges + at, bare, err);
         at += n + 1;
     }
-    return rc ? rc : bpe_end_merges(t, err);
+    if (rc == 0)
+        rc = bpe_end_merges(t, err);
+    return rc ? rc : vocab_index(&t->vocab, err); /* what no bytes spell may still be a mark: it can be found now */
 }
