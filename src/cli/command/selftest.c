@@ -108,7 +108,7 @@ const struct command command_selftest = {
     .name = "selftest",
     .summary = "check this build on this machine, or a model",
     .usage = "[-m MODEL [--reference FILE]] [--threads N]",
-    .about = "Prints one line a check and ends with \"N passed, N failed\"; the exit status is 0 where none failed.\n\n"
+    .about = "Prints one line a check and ends with \"N passed, N failed\"; the exit status is 0 where none failed.\n"
              "--reference compares every layer with a file that tools/golden/trace.py or wazn logits --layers wrote: "
              "\"carried\" is the error with all layers before it, \"own\" the error of the layer alone, \"allowed\" "
              "how much rounding may change it (docs/cli.md).",
