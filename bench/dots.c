@@ -18,13 +18,15 @@
 #define BUFFER_BYTES ((size_t)256 << 20) /* beyond any cache that matters */
 #define SLICE_BYTES ((size_t)16 << 20)   /* read in one turn: short against the scheduler's, long against a call */
 #define TURNS 64
-#define PREFILL_ROWS 256
-#define PREFILL_COUNT 128
+#define PANEL_VALUE_BYTES 64 /* of a panel or a column for each value of a row, more than any has */
+#define COLUMN_VALUE_BYTES 2
+#define BATCH_ROWS 1024
+#define BATCH_MAX 128
 
 struct bench {
     int json, n, threads_max;
     unsigned features;
-    unsigned char *buffer;
+    unsigned char *buffer, *panel, *columns;
     float *y;
 };
 
@@ -133,7 +135,7 @@ static void report(const struct bench *b, const char *kind, const struct format 
     const char *text = b->json
         ? "{\"bench\":\"dots\",\"kind\":\"%s\",\"format\":\"%s\",\"version\":\"%s\",\"threads\":%d,\"unit\":\"%s\","
           "\"median\":%.2f,\"limit\":%.2f,\"share\":%.3f,\"best\":%.2f,\"best_limit\":%.2f,\"best_share\":%.3f}\n"
-        : "%-8s %-7s %-12s %d threads  %-6s median %7.2f of %7.2f (%.2f)   best %7.2f of %7.2f (%.2f)\n";
+        : "%-10s %-7s %-12s %d threads  %-6s median %7.2f of %7.2f (%.2f)   best %7.2f of %7.2f (%.2f)\n";
     printf(text, kind, f->name, version, threads, unit, got.median * 1e-9, limit.median * 1e-9,
         got.median / limit.median, got.best * 1e-9, limit.best * 1e-9, got.best / limit.best);
     fflush(stdout);
@@ -166,20 +168,53 @@ static double time_peak(const struct bench *b, const struct format *f, double *o
     return thread_seconds() - start;
 }
 
-/* Many tokens: weights and activations stay in the caches. One thread; the peak is that of float32 or of int8. */
-static void bench_prefill(const struct bench *b, const struct format *f)
+/* The whole product by way of panels, packing included. */
+static double time_panels(const struct bench *b, const struct format *f, const struct dots_panels *p,
+    const unsigned char *w, int rows, const unsigned char *x, int count)
+{
+    size_t stride = format_row_bytes(f, b->n), x_stride = format_row_bytes(formats[f->pair], b->n);
+    size_t column_bytes = p->column_bytes(b->n);
+    double start = thread_seconds();
+    for (int c = 0; c < count; c++)
+        p->pack_column(b->columns + (size_t)c * column_bytes, x + (size_t)c * x_stride, b->n);
+    for (int r = 0; r < rows; r += p->rows) {
+        int some = rows - r < p->rows ? rows - r : p->rows;
+        p->pack_rows(b->panel, w + (size_t)r * stride, stride, some, b->n);
+        const struct dots_ahead ahead = { .at = w + (size_t)(r + some) * stride,
+            .bytes = (size_t)(rows - r - some < p->rows ? rows - r - some : p->rows) * stride };
+        p->multiply(b->y + r, (size_t)rows, b->panel, some, b->columns, column_bytes, count, b->n, ahead);
+    }
+    return thread_seconds() - start;
+}
+
+/* Several tokens, one thread: the weights come from memory, the activations stay in the caches. The peak is that of
+ * float32 or of int8. */
+static void bench_batch(const struct bench *b, const struct format *f, int count, int panels)
 {
     const struct dots_version *v = best_version(f, b->features);
     double peak[TURNS / 4], dots[TURNS / 4], operations;
-    void *x = encode_activations_new(formats[f->pair], PREFILL_COUNT, b->n);
-    for (int i = 0; i < TURNS / 4; i++) {
+    const size_t bytes = BATCH_ROWS * format_row_bytes(f, b->n), places = BUFFER_BYTES / bytes;
+    void *x = encode_activations_new(formats[f->pair], count, b->n);
+    char kind[32];
+    snprintf(kind, sizeof kind, "%s %d", panels ? "panels" : "dots", count);
+    for (size_t i = 0; i < TURNS / 4; i++) {
+        const unsigned char *w = b->buffer + i % places * bytes;
         double seconds = time_peak(b, f, &operations);
         peak[i] = operations / seconds;
-        operations = 2.0 * PREFILL_ROWS * PREFILL_COUNT * b->n;
-        dots[i] = operations / time_dots(b, f, v->run, b->buffer, PREFILL_ROWS, x, PREFILL_COUNT, 1);
+        operations = 2.0 * BATCH_ROWS * count * b->n;
+        dots[i] = operations / (panels ? time_panels(b, f, v->panels, w, BATCH_ROWS, x, count)
+                                       : time_dots(b, f, v->run, w, BATCH_ROWS, x, count, 1));
     }
-    report(b, "prefill", f, v->name, 1, "Gop/s", summarize(dots, TURNS / 4), summarize(peak, TURNS / 4));
+    report(b, kind, f, v->name, 1, "Gop/s", summarize(dots, TURNS / 4), summarize(peak, TURNS / 4));
     free(x);
+}
+
+static void bench_batches(const struct bench *b, const struct format *f)
+{
+    static const int counts[] = { 4, 16, BATCH_MAX };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int panels = 0; panels <= (best_version(f, b->features)->panels != NULL); panels++)
+            bench_batch(b, f, counts[i], panels);
 }
 
 static int bench_open(struct bench *b, int argc, char **argv, int *first)
@@ -207,8 +242,10 @@ static int bench_open(struct bench *b, int argc, char **argv, int *first)
     }
     *first = i;
     b->buffer = aligned_alloc(4096, BUFFER_BYTES);
-    b->y = calloc(SLICE_BYTES / 64 + (size_t)PREFILL_ROWS * PREFILL_COUNT, sizeof *b->y);
-    return b->buffer && b->y ? 0 : -1;
+    b->panel = aligned_alloc(64, (size_t)b->n * PANEL_VALUE_BYTES);
+    b->columns = aligned_alloc(64, (size_t)b->n * BATCH_MAX * COLUMN_VALUE_BYTES);
+    b->y = calloc(SLICE_BYTES / 64 + (size_t)BATCH_ROWS * BATCH_MAX, sizeof *b->y);
+    return b->buffer && b->panel && b->columns && b->y ? 0 : -1;
 }
 
 static int is_asked(const char *name, int count, char **names)
@@ -234,9 +271,11 @@ int main(int argc, char **argv)
         fill_weights(&b, f);
         for (int threads = 1; threads <= b.threads_max; threads *= 2)
             bench_decode(&b, f, threads);
-        bench_prefill(&b, f);
+        bench_batches(&b, f);
     }
     free(b.buffer);
+    free(b.panel);
+    free(b.columns);
     free(b.y);
     return 0;
 }

@@ -5,11 +5,13 @@
 
 struct kernels kernels;
 
-static dots_fn *choose_dots(const struct dots_version *v, unsigned features)
+static void choose_dots(dots_fn **dots, const struct dots_panels **panels, const struct dots_version *v,
+    unsigned features)
 {
     while (v && (v->needs & ~features))
         v++;
-    return v ? v->run : NULL;
+    *dots = v ? v->run : NULL;
+    *panels = v ? v->panels : NULL;
 }
 
 void kernels_init(unsigned features)
@@ -25,6 +27,6 @@ void kernels_init(unsigned features)
     KERNELS(X)
 #undef X
     for (int i = 0; i < FORMAT_COUNT; i++)
-        kernels.dots[i] = choose_dots(formats[i]->dots, features);
-    kernels.mxfp4_split_dots = choose_dots(mxfp4_split_dots, features);
+        choose_dots(&kernels.dots[i], &kernels.panels[i], formats[i]->dots, features);
+    choose_dots(&kernels.mxfp4_split_dots, &kernels.mxfp4_split_panels, mxfp4_split_dots, features);
 }

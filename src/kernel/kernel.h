@@ -66,7 +66,9 @@ extern struct kernels {
     KERNELS(X)
 #undef X
     dots_fn *dots[FORMAT_COUNT]; /* NULL: the format has none; decode the row and use f32's */
-    dots_fn *mxfp4_split_dots;   /* of mxfp4 in two pieces: tensor/dots/dots.h */
+    const struct dots_panels *panels[FORMAT_COUNT]; /* of the same version; NULL: it has none */
+    dots_fn *mxfp4_split_dots;                      /* of mxfp4 in two pieces: tensor/dots/dots.h */
+    const struct dots_panels *mxfp4_split_panels;
 } kernels;
 
 /* Choose. Call once at start, before threads; features: cpu_features(), or less (`--cpu c` forces the reference). */

@@ -27,10 +27,31 @@ enum format_id {
 typedef void dots_fn(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x,
     size_t x_stride, int count, int n);
 
+/* Memory that will be read soon: it is asked for, a little at a time, while something else is computed. */
+struct dots_ahead {
+    const void *at; /* need not be readable */
+    size_t bytes;   /* 0: nothing */
+    size_t lines;   /* at a time; the callee sees to it */
+};
+
+/* The same products, bit for bit, where many columns share the weights: rows are laid out anew, `rows` at a time as a
+ * panel, and columns each on its own, so that the product itself has nothing left to do but multiply and add. */
+struct dots_panels {
+    int rows; /* of a panel, at most */
+    size_t (*panel_bytes)(int n);
+    size_t (*column_bytes)(int n); /* a multiple of 4; columns start at multiples of 4 */
+    void (*pack_rows)(void *panel, const void *w, size_t w_stride, int rows, int n); /* panel: 64-byte aligned */
+    void (*pack_column)(void *column, const void *x, int n);                         /* x: one row in the pair */
+    /* y as in dots_fn; columns x_stride bytes apart. ahead: what will be packed next. */
+    void (*multiply)(float *y, size_t y_stride, const void *panel, int rows, const void *columns, size_t x_stride,
+        int count, int n, struct dots_ahead ahead);
+};
+
 struct dots_version {
     const char *name; /* "avx512_vnni" */
     unsigned needs;   /* enum cpu_feature bits */
     dots_fn *run;
+    const struct dots_panels *panels; /* NULL: none */
 };
 
 struct format {

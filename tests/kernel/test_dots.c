@@ -221,6 +221,55 @@ static double check_version(struct product *p, const struct dots_version *v)
     return worst;
 }
 
+/* Rows [first, first + rows) of the product by way of panels, `count` columns from `column` on: the bits of `together`,
+ * which holds all outputs, and nothing written beside them. */
+static void check_panels_part(const struct product *p, const struct dots_version *v, const float *together, int first,
+    int rows, int column, int count)
+{
+    const struct dots_panels *panels = v->panels;
+    size_t column_bytes = panels->column_bytes(p->n), stride = (size_t)p->rows + 3;
+    struct guarded panel, columns;
+    float *y = calloc((size_t)count * stride, sizeof *y);
+    CHECK(y && rows <= panels->rows && column_bytes % 4 == 0, "memory");
+    guarded_open(&panel, (panels->panel_bytes(p->n) + 63) / 64 * 64, -1);
+    guarded_open(&columns, (size_t)count * column_bytes, -1);
+    for (size_t i = 0; i < (size_t)count * stride; i++)
+        y[i] = CANARY;
+    panels->pack_rows(panel.data, p->w.data + (size_t)first * p->w_bytes, p->w_bytes, rows, p->n);
+    for (int c = 0; c < count; c++)
+        panels->pack_column(
+            columns.data + (size_t)c * column_bytes, p->x.data + (size_t)(column + c) * p->x_bytes, p->n);
+    panels->multiply(y, stride, panel.data, rows, columns.data, column_bytes, count, p->n,
+        (struct dots_ahead) { .at = p->w.data, .bytes = (size_t)p->rows * p->w_bytes });
+    for (int c = 0; c < count; c++) {
+        const float *expected = together + (size_t)(column + c) * p->y_stride + (size_t)first;
+        for (int r = 0; r < rows; r++)
+            CHECK(memcmp(&y[(size_t)c * stride + (size_t)r], &expected[r], sizeof *y) == 0,
+                "%s %s: %d rows from %d, %d columns from %d, n %d: (%d, %d) %a in a panel, else %a", p->f->name,
+                v->name, rows, first, count, column, p->n, r, c, (double)y[(size_t)c * stride + (size_t)r],
+                (double)expected[r]);
+        for (size_t r = (size_t)rows; r < stride; r++)
+            CHECK(y[(size_t)c * stride + r] == CANARY, "%s %s wrote beside its panel", p->f->name, v->name);
+    }
+    guarded_close(&panel);
+    guarded_close(&columns);
+    free(y);
+}
+
+/* All rows and columns, cut where chance has it. */
+static void check_panels(const struct product *p, const struct dots_version *v)
+{
+    for (int first = 0, rows; first < p->rows; first += rows) {
+        int most = p->rows - first < v->panels->rows ? p->rows - first : v->panels->rows;
+        rows = random_below(&rng, 2) ? most : 1 + (int)random_below(&rng, (uint64_t)most);
+        for (int column = 0, count; column < p->count; column += count) {
+            count = p->count - column;
+            count = random_below(&rng, 2) ? count : 1 + (int)random_below(&rng, (uint64_t)count);
+            check_panels_part(p, v, (const float *)(const void *)p->y.data, first, rows, column, count);
+        }
+    }
+}
+
 static double check_shape(const struct format *f, const struct pool *pool, int rows, int count, int n, int start)
 {
     struct product p;
@@ -229,6 +278,8 @@ static double check_shape(const struct format *f, const struct pool *pool, int r
     for (const struct dots_version *v = f->dots;; v++) {
         if ((v->needs & cpu_features()) == v->needs)
             worst = fmax(worst, check_version(&p, v));
+        if ((v->needs & cpu_features()) == v->needs && v->panels)
+            check_panels(&p, v);
         if (v->needs == 0)
             break;
     }
@@ -238,19 +289,22 @@ static double check_shape(const struct format *f, const struct pool *pool, int r
 
 static double check_format(const struct format *f, int few)
 {
-    static const int sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 13 }, blocks[] = { 1, 2, 3, 5, 7 };
-    static const int large[][3] = { { 3, 5, 2304 }, { 1, 1, 5120 }, { 13, 1, 4096 }, { 9, 13, 2816 }, { 5, 70, 4096 } };
+    static const int sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 35 }, blocks[] = { 1, 2, 3, 4, 5, 7, 8 };
+    static const int large[][3] = { { 9, 13, 2816 }, { 3, 5, 2304 }, { 1, 1, 5120 }, { 13, 1, 4096 }, { 5, 70, 4096 },
+        { 32, 6, 256 }, { 33, 7, 512 }, { 47, 12, 768 }, { 64, 16, 1024 }, { 70, 40, 1280 }, { 16, 24, 2048 } };
     struct pool pool;
     double worst = 0;
     pool_fill(&pool, f);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i += few ? 3 : 1)
         for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k += few ? 3 : 1) {
-            int n = blocks[(i + k) % 5] * f->block, start = (int)((i * 3 + k) % 5) - 1;
+            int n = blocks[(i + 2 * k) % 7] * f->block, start = (int)((i * 3 + k) % 5) - 1;
             worst = fmax(worst, check_shape(f, &pool, sizes[i], sizes[k], n, start));
         }
     for (size_t i = 0; i < (few ? 1 : sizeof large / sizeof *large); i++)
         for (int start = -1; start < 2; start++)
             worst = fmax(worst, check_shape(f, &pool, large[i][0], large[i][1], large[i][2], start));
+    for (int columns = 1; f->block == 32 && columns <= 40; columns += few ? 13 : 3)
+        worst = fmax(worst, check_shape(f, &pool, 49 - columns, columns, columns % 2 ? 2880 : 96, columns % 3 - 1));
     for (int n = f->block; f->block == 1 && n < 50; n++) /* every incomplete vector */
         worst = fmax(worst, check_shape(f, &pool, 5, 5, n, n % 3 - 1));
     return worst;

@@ -7,7 +7,17 @@
 
 #define BLOCK_MAX 256 /* values in the largest block of any format */
 
-/* The most bytes a row of n activations takes in any format that weights ask for; f32 rows are used where they are. */
+static int64_t whole_blocks(int64_t n, const struct format *f)
+{
+    return (n + f->block - 1) / f->block * f->block;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The most bytes a row of n activations takes in any form that weights ask for; f32 rows are used where they are. */
 static size_t encoded_row_max(int64_t n)
 {
     size_t most = 0;
@@ -16,9 +26,19 @@ static size_t encoded_row_max(int64_t n)
         assert(formats[i]->block <= BLOCK_MAX);
         if (!kernels.dots[i] || pair->id == FORMAT_f32)
             continue;
-        size_t bytes = format_row_bytes(pair, n + pair->block - 1);
-        most = bytes > most ? bytes : most;
+        most = larger(most, format_row_bytes(pair, whole_blocks(n, pair)));
+        if (kernels.panels[i])
+            most = larger(most, kernels.panels[i]->column_bytes((int)whole_blocks(n, formats[i])));
     }
+    return most;
+}
+
+static size_t panel_max(int64_t n)
+{
+    size_t most = 0;
+    for (int i = 0; i < FORMAT_COUNT; i++)
+        if (kernels.panels[i])
+            most = larger(most, kernels.panels[i]->panel_bytes((int)whole_blocks(n, formats[i])));
     return most;
 }
 
@@ -37,7 +57,7 @@ static void layout_experts(struct flow_scratch *s, const struct flow_shape *shap
     s->weights = arena_take(a, slots, sizeof *s->weights);
     s->slots = arena_take(a, slots, sizeof *s->slots);
     s->expert_first = arena_take(a, experts + 1, sizeof *s->expert_first);
-    s->expert_jobs = arena_take(a, experts, sizeof *s->expert_jobs);
+    s->expert_jobs = arena_take(a, 2 * experts, sizeof *s->expert_jobs);
     s->slot_x = arena_take(a, slots * (size_t)shape->dim, sizeof *s->slot_x);
     s->slot_gate = arena_take(a, slots * (size_t)shape->expert_ffn, sizeof *s->slot_gate);
     s->slot_up = arena_take(a, slots * (size_t)shape->expert_ffn, sizeof *s->slot_up);
@@ -48,22 +68,26 @@ void flow_layout(struct flow *f, const struct flow_shape *shape, struct arena *a
     struct flow_scratch s = { .shape = *shape };
     struct flow_scratch *place = arena_take(a, 1, sizeof s);
     size_t width = (size_t)shape->width_max, tokens = (size_t)shape->tokens_max;
+    size_t widest = width; /* with what experts take */
 
     assert(shape->threads >= 1 && shape->tokens_max >= 1);
     s.encoded_bytes = tokens * encoded_row_max(shape->width_max);
     if (shape->experts) {
-        int widest = shape->dim > shape->expert_ffn ? shape->dim : shape->expert_ffn;
-        size_t bytes = tokens * (size_t)shape->experts_used * encoded_row_max(widest);
-        s.encoded_bytes = bytes > s.encoded_bytes ? bytes : s.encoded_bytes;
+        size_t taken = larger((size_t)shape->dim, (size_t)shape->expert_ffn);
+        size_t slots = tokens * (size_t)shape->experts_used;
+        s.encoded_bytes = larger(s.encoded_bytes, slots * encoded_row_max((int64_t)taken));
+        widest = larger(width, taken);
         layout_experts(&s, shape, a);
     }
+    s.encoded_bytes += ENCODED_ALIGN * (size_t)(1 + shape->experts); /* each product's begin so */
     s.encoded = arena_take(a, s.encoded_bytes, 1);
     s.gain = arena_take(a, width + 2 * BLOCK_MAX, sizeof *s.gain);
     s.bias = arena_take(a, width + 2 * BLOCK_MAX, sizeof *s.bias);
     s.sinks = arena_take(a, (size_t)shape->heads + 2 * BLOCK_MAX, sizeof *s.sinks);
     s.tiles = arena_take(a, tokens, sizeof *s.tiles);
     s.partials = arena_take(a, attention_partials(shape), sizeof *s.partials);
-    s.rows = take_per_thread(a, shape, DECODED_ROWS * width, &s.rows_stride);
+    s.rows = take_per_thread(a, shape, DECODED_ROWS * widest, &s.rows_stride);
+    s.panel = take_per_thread(a, shape, panel_max((int64_t)widest) / sizeof(float), &s.panel_stride);
     s.part = take_per_thread(a, shape, PART_MAX + 2 * BLOCK_MAX, &s.part_stride);
     s.attention = take_per_thread(a, shape, attention_scratch(shape), &s.attention_stride);
 

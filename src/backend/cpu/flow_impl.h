@@ -10,6 +10,7 @@
 
 #define DECODED_ROWS 8       /* weight rows a thread decodes at a time, of formats without dots */
 #define PART_MAX 1024        /* values of a bias that a thread decodes at a time */
+#define ENCODED_ALIGN 64     /* of the encoded activations of a product */
 
 struct flow_scratch {
     struct flow_shape shape;
@@ -21,8 +22,10 @@ struct flow_scratch {
     float *partials;              /* (attention_partials) */
 
     /* One per thread, strides in floats. */
-    float *rows; /* (DECODED_ROWS, width_max) */
+    float *rows; /* (DECODED_ROWS, widest input of any product); or one encoded row */
     size_t rows_stride;
+    float *panel; /* of any format's, the largest */
+    size_t panel_stride;
     float *part; /* (PART_MAX) and room for the rest of two blocks */
     size_t part_stride;
     float *attention;
@@ -34,7 +37,7 @@ struct flow_scratch {
     float *weights;          /* beside chosen */
     int32_t *slots;          /* beside chosen */
     int32_t *expert_first;   /* (experts + 1): its first slot */
-    struct matmul *expert_jobs; /* (experts) */
+    struct matmul *expert_jobs; /* (2 experts) */
     float *slot_x;           /* (slots, dim): inputs, then outputs */
     float *slot_gate, *slot_up; /* (slots, expert_ffn) */
 };

@@ -7,10 +7,12 @@
 
 #include <assert.h>
 
-#define CHUNK_BYTES 65536 /* of weights: stays in the second cache while all tokens pass by */
-#define TILE_BYTES 65536  /* of activations beside it */
+#define PANELS_MIN 5      /* columns from which on laying the rows out anew pays; docs/performance.md */
+#define CHUNK_BYTES 65536 /* of weights that stay in the second cache while more columns than a tile has pass by */
+#define TILE_BYTES 65536  /* of activations beside them */
 #define ROWS_UNIT 16      /* chunks are multiples: a cache line of y belongs to one thread */
 #define CHUNKS_PER_THREAD 4
+#define PANEL_CHUNKS_PER_THREAD 16 /* chunks may be short where rows need not be read in long runs */
 
 struct matmul_batch {
     struct flow *f;
@@ -18,30 +20,30 @@ struct matmul_batch {
     int n;
 };
 
-static int round_up(int64_t n, int unit)
+static int64_t round_up(int64_t n, int64_t unit)
 {
-    return (int)((n + unit - 1) / unit * unit);
+    return (n + unit - 1) / unit * unit;
 }
 
 /* Weight rows of a chunk. Results do not depend on it. */
 static int chunk_rows(const struct matmul *p, int threads)
 {
-    int64_t rows = CHUNK_BYTES / (int64_t)tensor_row_bytes(p->w);
-    int64_t share = p->w->rows / ((int64_t)threads * CHUNKS_PER_THREAD);
-    int64_t most = rows < share ? rows : share;
-    most = most < PART_MAX ? most : PART_MAX;
-    return most < ROWS_UNIT ? ROWS_UNIT : (int)(most / ROWS_UNIT * ROWS_UNIT);
+    int unit = p->panels ? p->panels->rows : ROWS_UNIT;
+    int64_t chunks = (int64_t)threads * (p->panels ? PANEL_CHUNKS_PER_THREAD : CHUNKS_PER_THREAD);
+    int64_t rows = (p->w->rows + chunks - 1) / chunks, most = PART_MAX;
+    if (!p->panels && p->count >= PANELS_MIN)
+        most = CHUNK_BYTES / (int64_t)tensor_row_bytes(p->w);
+    rows = round_up(rows < most ? rows : most, unit);
+    return (int)(rows < PART_MAX ? rows : PART_MAX);
 }
 
-/* Its rows are multiplied as they lie; else they are decoded and multiplied as f32. */
-static bool has_dots(const struct tensor *w)
+static void choose_kernel(struct matmul *p)
 {
-    return w->scales ? kernels.mxfp4_split_dots != NULL : kernels.dots[w->format->id] != NULL;
-}
-
-static const struct format *pair_of(const struct tensor *w)
-{
-    return has_dots(w) ? formats[w->format->pair] : &format_f32;
+    const bool split = p->w->scales;
+    const enum format_id id = p->w->format->id;
+    p->dots = split ? kernels.mxfp4_split_dots : kernels.dots[id];
+    p->pair = p->dots ? formats[p->w->format->pair] : &format_f32;
+    p->panels = !p->dots || p->count < PANELS_MIN ? NULL : split ? kernels.mxfp4_split_panels : kernels.panels[id];
 }
 
 /* The product that holds row (or chunk) `at` of all; `first` are the rising numbers in the products. */
@@ -74,18 +76,42 @@ static struct matmul *find_chunk(const struct matmul_batch *b, int at)
 static void encode_row(void *job, int item, int thread)
 {
     const struct matmul_batch *b = job;
+    const struct flow_scratch *s = b->f->scratch;
     const struct matmul *p = find_row(b, item);
-    const struct format *pair = pair_of(p->w);
     size_t row = (size_t)(item - p->first_row);
-    (void)thread;
-    if (pair->id == FORMAT_f32)
-        return;
-    unsigned char *out = b->f->scratch->encoded + p->encoded_at + row * p->encoded_stride;
-    kernels.encode(pair, out, p->x + row * (size_t)p->w->cols, p->w->cols);
+    const float *x = p->x + row * (size_t)p->w->cols;
+    unsigned char *out = s->encoded + p->encoded_at + row * p->encoded_stride;
+    if (p->panels) {
+        float *pair = scratch_of(s->rows, s->rows_stride, thread);
+        kernels.encode(p->pair, pair, x, p->w->cols);
+        p->panels->pack_column(out, pair, (int)p->w->cols);
+    } else {
+        kernels.encode(p->pair, out, x, p->w->cols);
+    }
 }
 
-/* y = rows from `first` on times all activations; w, w_stride: those rows, as `dots` wants them. */
-static void dots_tiles(const struct matmul *p, dots_fn *dots, const void *w, size_t w_stride, int first, int rows)
+/* Some rows of a product's weights as the dots want them. */
+struct rows {
+    const void *w;
+    size_t stride;
+    struct mxfp4_row list[PART_MAX]; /* of weights in two pieces */
+};
+
+static void take_rows(struct rows *rows, const struct tensor *w, int first, int count)
+{
+    if (!w->scales) {
+        rows->w = tensor_row(w, first);
+        rows->stride = tensor_stride(w);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        rows->list[i] = (struct mxfp4_row) { tensor_row(w, first + i), tensor_row_scales(w, first + i) };
+    rows->w = rows->list;
+    rows->stride = sizeof *rows->list;
+}
+
+/* Outputs [first, first + rows) of every column, from as many rows at w. */
+static void run_dots(const struct matmul *p, dots_fn *dots, const void *w, size_t w_stride, int first, int rows)
 {
     int tile = (int)(TILE_BYTES / (p->encoded_stride + 1));
     tile = tile < ROWS_UNIT ? ROWS_UNIT : tile / ROWS_UNIT * ROWS_UNIT;
@@ -96,14 +122,26 @@ static void dots_tiles(const struct matmul *p, dots_fn *dots, const void *w, siz
     }
 }
 
-static void dots_split(const struct matmul *p, int first, int rows)
+static void run_decoded(const struct matmul *p, float *decoded, int first, int rows)
 {
-    struct mxfp4_row list[ROWS_UNIT];
-    for (int r = 0; r < rows; r += ROWS_UNIT) {
-        int some = rows - r < ROWS_UNIT ? rows - r : ROWS_UNIT;
-        for (int i = 0; i < some; i++)
-            list[i] = (struct mxfp4_row) { tensor_row(p->w, first + r + i), tensor_row_scales(p->w, first + r + i) };
-        dots_tiles(p, kernels.mxfp4_split_dots, list, sizeof *list, first + r, some);
+    for (int r = 0; r < rows; r += DECODED_ROWS) {
+        int some = rows - r < DECODED_ROWS ? rows - r : DECODED_ROWS;
+        tensor_decode_rows(decoded, p->w, first + r, some);
+        run_dots(p, kernels.dots[FORMAT_f32], decoded, (size_t)p->w->cols * sizeof(float), first + r, some);
+    }
+}
+
+static void run_panels(const struct matmul *p, float *panel, const struct rows *rows, int first, int count)
+{
+    const int n = (int)p->w->cols;
+    for (int r = 0, some; r < count; r += some) {
+        some = count - r < p->panels->rows ? count - r : p->panels->rows;
+        const int64_t next = first + r + some, left = p->w->rows - next;
+        const struct dots_ahead ahead = { .at = left ? tensor_row(p->w, next) : NULL,
+            .bytes = (size_t)(left < some ? left : some) * tensor_stride(p->w) };
+        p->panels->pack_rows(panel, (const unsigned char *)rows->w + (size_t)r * rows->stride, rows->stride, some, n);
+        p->panels->multiply(p->y + first + r, (size_t)p->w->rows, panel, some, p->encoded, p->encoded_stride, p->count,
+            n, ahead);
     }
 }
 
@@ -120,22 +158,26 @@ static void run_chunk(void *job, int item, int thread)
     const struct flow_scratch *s = b->f->scratch;
     const struct matmul *p = find_chunk(b, item);
     int first = (item - p->first_chunk) * p->chunk_rows;
-    int rows = p->w->rows - first < p->chunk_rows ? (int)p->w->rows - first : p->chunk_rows;
-
-    if (has_dots(p->w) && p->w->scales) {
-        dots_split(p, first, rows);
-    } else if (has_dots(p->w)) {
-        dots_tiles(p, kernels.dots[p->w->format->id], tensor_row(p->w, first), tensor_stride(p->w), first, rows);
+    int count = p->w->rows - first < p->chunk_rows ? (int)p->w->rows - first : p->chunk_rows;
+    struct rows rows;
+    if (!p->dots) {
+        run_decoded(p, scratch_of(s->rows, s->rows_stride, thread), first, count);
     } else {
-        float *decoded = scratch_of(s->rows, s->rows_stride, thread);
-        for (int r = 0; r < rows; r += DECODED_ROWS) {
-            int some = rows - r < DECODED_ROWS ? rows - r : DECODED_ROWS;
-            tensor_decode_rows(decoded, p->w, first + r, some);
-            dots_tiles(p, kernels.dots[FORMAT_f32], decoded, (size_t)p->w->cols * sizeof(float), first + r, some);
-        }
+        take_rows(&rows, p->w, first, count);
+        if (p->panels)
+            run_panels(p, scratch_of(s->panel, s->panel_stride, thread), &rows, first, count);
+        else
+            run_dots(p, p->dots, rows.w, rows.stride, first, count);
     }
     if (p->bias)
-        add_bias(p, first, rows, scratch_of(s->part, s->part_stride, thread));
+        add_bias(p, first, count, scratch_of(s->part, s->part_stride, thread));
+}
+
+/* Whether p's activations are those of the product before it, in the same form. */
+static bool shares_columns(const struct matmul *p, const struct matmul *before)
+{
+    return p->x == before->x && p->count == before->count && p->w->cols == before->w->cols && p->pair == before->pair
+        && (p->panels ? p->panels->pack_column : NULL) == (before->panels ? before->panels->pack_column : NULL);
 }
 
 void matmul_run(struct flow *f, struct matmul *products, int n)
@@ -146,19 +188,23 @@ void matmul_run(struct flow *f, struct matmul *products, int n)
     size_t used = 0;
     for (int i = 0; i < n; i++) {
         struct matmul *p = &products[i];
-        const struct format *pair = pair_of(p->w);
-        p->encoded_stride = format_row_bytes(pair, p->w->cols);
+        choose_kernel(p);
         p->encoded = (const unsigned char *)p->x;
+        p->encoded_stride = format_row_bytes(p->pair, p->w->cols);
+        if (p->panels)
+            p->encoded_stride = p->panels->column_bytes((int)p->w->cols);
         p->chunk_rows = chunk_rows(p, f->threads);
         p->first_row = rows;
         p->first_chunk = chunks;
-        rows += p->count;
-        chunks += round_up(p->w->rows, p->chunk_rows) / p->chunk_rows;
+        chunks += (int)round_up(p->w->rows, p->chunk_rows) / p->chunk_rows;
         work += (double)p->w->rows * (double)p->w->cols * p->count;
-        if (pair->id != FORMAT_f32) {
+        if (i > 0 && shares_columns(p, p - 1)) {
+            p->encoded = p[-1].encoded;
+        } else if (p->pair->id != FORMAT_f32) {
             p->encoded_at = used;
             p->encoded = f->scratch->encoded + used;
-            used += (size_t)p->count * p->encoded_stride;
+            used += (size_t)round_up((int64_t)((size_t)p->count * p->encoded_stride), ENCODED_ALIGN);
+            rows += p->count;
             encode_work += (double)p->w->cols * p->count;
         }
     }

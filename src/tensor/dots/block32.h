@@ -85,5 +85,8 @@ ALWAYS_INLINE const uint8_t *block32_fifth_bits(const enum format_id id, const u
 #define BLOCK32_BYTE_FORMATS(X) X(q8_0)
 #define BLOCK32_NIBBLE_FORMATS(X) X(q4_0) X(mxfp4) X(mxfp4_split) X(q4_1) X(q5_0) X(q5_1) X(iq4_nl)
 #define BLOCK32_FORMATS(X) BLOCK32_BYTE_FORMATS(X) BLOCK32_NIBBLE_FORMATS(X)
+/* The same, as block32_has_min parts them. */
+#define BLOCK32_PLAIN_FORMATS(X) X(q8_0) X(q4_0) X(mxfp4) X(mxfp4_split) X(q5_0) X(iq4_nl)
+#define BLOCK32_MIN_FORMATS(X) X(q4_1) X(q5_1)
 
 #endif

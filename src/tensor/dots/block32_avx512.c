@@ -1,153 +1,205 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two blocks of 32 to a vector; where the number of blocks is odd, the last one is paired with zeros. */
-#include "tensor/dots/block32.h"
-#include "tensor/dots/x86.h"
+/* Products over weights as they lie: bound by memory for one column. Four blocks of four rows give 16 sums in one
+ * vector; a tile has eight rows, so that what a column costs is shared. */
+#include "tensor/dots/block32_avx512.h"
 
-#define INLINE ALWAYS_INLINE TARGET_AVX512_VNNI
+#define ROWS 8
+#define COLUMNS 4
 
-/* A block of any format with scale 0 (mxfp4: 2^-128) and activations 0. */
-static const struct q8_1_block zero_block[1];
-
-INLINE __m512i two_256(const void *a, const void *b)
-{
-    return _mm512_inserti64x4(_mm512_castsi256_si512(load_32(a)), load_32(b), 1);
-}
-
-INLINE __m512i load_nibbles(const uint8_t *a, const uint8_t *b)
-{
-    __m512i packed = _mm512_broadcast_i32x4(load_16(a));
-    packed = _mm512_mask_broadcast_i32x4(packed, 0xff00, load_16(b));
-    const __m512i shift = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
-    return _mm512_and_si512(_mm512_srlv_epi64(packed, shift), _mm512_set1_epi8(15));
-}
-
-/* Where neighbours share a byte. */
-INLINE __m512i load_neighbours(const uint8_t *a, const uint8_t *b)
-{
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)a);
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)b);
-    __m512i wide = _mm512_cvtepu8_epi16(_mm256_set_m128i(high, low));
-    return _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)), _mm512_set1_epi8(15));
-}
-
-INLINE __m512i add_fifth_bits(__m512i nibbles, const uint8_t *a, const uint8_t *b)
-{
-    uint32_t low, high;
-    memcpy(&low, a, sizeof low);
-    memcpy(&high, b, sizeof high);
-    __mmask64 bits = _cvtu64_mask64(low | (uint64_t)high << 32);
-    return _mm512_mask_add_epi8(nibbles, bits, nibbles, _mm512_set1_epi8(16));
-}
-
-INLINE __m512i look_up(__m128i table, const enum format_id id, __m512i nibbles)
-{
-    __m128i shifted = _mm_add_epi8(table, _mm_set1_epi8((char)block32_offset(id)));
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(shifted), nibbles);
-}
-
-/* Unsigned: the stored value plus block32_offset. */
-INLINE __m512i load_weights(const enum format_id id, const uint8_t *a, const uint8_t *b)
-{
-    if (id == FORMAT_q8_0)
-        return _mm512_xor_si512(two_256(a + 2, b + 2), _mm512_set1_epi8((char)128));
-    if (id == FORMAT_mxfp4_split)
-        return look_up(_mm_setr_epi8(MXFP4_VALUES), id, load_neighbours(a, b));
-    __m512i nibbles = load_nibbles(block32_nibbles(id, a), block32_nibbles(id, b));
-    switch (id) {
-    case FORMAT_q5_0:
-    case FORMAT_q5_1: return add_fifth_bits(nibbles, block32_fifth_bits(id, a), block32_fifth_bits(id, b));
-    case FORMAT_iq4_nl: return look_up(_mm_setr_epi8(IQ4_NL_VALUES), id, nibbles);
-    case FORMAT_mxfp4: return look_up(_mm_setr_epi8(MXFP4_VALUES), id, nibbles);
-    default: return nibbles;
-    }
-}
-
-/* The first in eight lanes, the second in the other eight. */
-INLINE __m512 two_f16(const uint8_t *a, const uint8_t *b)
-{
-    return _mm512_cvtph_ps(_mm256_set_m128i(load_f16(b), load_f16(a)));
-}
-
-INLINE __m512 two_f32(float a, float b)
-{
-    return _mm512_mask_broadcastss_ps(_mm512_set1_ps(a), 0xff00, _mm_set_ss(b));
-}
-
-INLINE __m512 load_scales(const enum format_id id, const uint8_t *a, const uint8_t *b)
-{
-    return block32_is_mxfp4(id) ? two_f32(f32_from_e8m0_half(a[0]), f32_from_e8m0_half(b[0])) : two_f16(a, b);
-}
-
-/* Two blocks of 32 of every activation row of a tile. */
-struct columns {
-    __m512i q[TILE_MAX], start[TILE_MAX]; /* start: minus offset times the activations, 16 sums of four */
-    __m512 d[TILE_MAX], sum[TILE_MAX];    /* sum: in the first lane of each half, q8_1 only */
+/* Four blocks of a row: quarter j holds 16 values of block j; or, of bytes, half j % 2 of vector j / 2 is block j. */
+struct values {
+    __m512i a, b;
 };
 
-INLINE void load_column(struct columns *s, const int c, const enum format_id id, const uint8_t *a, const uint8_t *b)
+INLINE __m512i two_32(const uint8_t *a, const uint8_t *b)
 {
-    const __m512i zero = _mm512_setzero_si512();
+    return _mm512_mask_broadcast_i64x4(_mm512_broadcast_i64x4(load_32(a)), 0xf0, load_32(b));
+}
+
+INLINE struct values four_blocks_of_bytes(const uint8_t *q, const size_t bytes)
+{
+    return (struct values) { two_32(q, q + bytes), two_32(q + 2 * bytes, q + 3 * bytes) };
+}
+
+/* Adds 16 where the bits of blocks are set: bit i belongs to value i. */
+INLINE void add_fifth_bits(struct values *v, const enum format_id id, const uint8_t *w)
+{
+    const size_t bytes = block32_bytes(id);
+    const __m512i bit_of = _mm512_set1_epi64((long long)0x8040201008040201u), sixteen = _mm512_set1_epi8(16);
+    const __m512i order = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0101010101010101, 0));
+    const __m512i two = _mm512_set1_epi8(2);
+    const uint8_t *at = block32_fifth_bits(id, w);
+    __m512i words = four_16(at, at + bytes, at + 2 * bytes, at + 3 * bytes);
+    __mmask64 a = _mm512_test_epi8_mask(_mm512_shuffle_epi8(words, order), bit_of);
+    __mmask64 b = _mm512_test_epi8_mask(_mm512_shuffle_epi8(words, _mm512_add_epi8(order, two)), bit_of);
+    v->a = _mm512_mask_add_epi8(v->a, a, v->a, sixteen);
+    v->b = _mm512_mask_add_epi8(v->b, b, v->b, sixteen);
+}
+
+/* Unsigned: the stored value plus block32_offset. w: from block32_at. */
+INLINE struct values load_weights(const enum format_id id, const uint8_t *w)
+{
+    const size_t bytes = block32_bytes(id);
+    if (id == FORMAT_q8_0) {
+        struct values v = four_blocks_of_bytes(w + 2, bytes);
+        const __m512i sign = _mm512_set1_epi8((char)128);
+        return (struct values) { _mm512_xor_si512(v.a, sign), _mm512_xor_si512(v.b, sign) };
+    }
+    const uint8_t *q = block32_nibbles(id, w);
+    __m512i packed = four_16(q, q + bytes, q + 2 * bytes, q + 3 * bytes);
+    struct values v = { unsigned_values(id, low_nibbles(packed)), unsigned_values(id, high_nibbles(packed)) };
+    if (id == FORMAT_q5_0 || id == FORMAT_q5_1)
+        add_fifth_bits(&v, id, w);
+    return v;
+}
+
+/* Four blocks of a column. */
+struct column {
+    struct values q, start; /* start: minus offset times the activations, where their products are added up */
+    __m512 d, sum; /* sum: q8_1 only */
+};
+
+/* In the order of load_weights. */
+INLINE struct values load_activations(const enum format_id id, const uint8_t *q, const size_t bytes)
+{
+    if (id == FORMAT_q8_0)
+        return four_blocks_of_bytes(q, bytes);
+    const uint8_t *h = q + 16;
+    __m512i a = four_16(q, q + bytes, q + 2 * bytes, q + 3 * bytes);
+    __m512i b = four_16(h, h + bytes, h + 2 * bytes, h + 3 * bytes);
+    if (id != FORMAT_mxfp4_split)
+        return (struct values) { a, b };
+    const __m512i byte = _mm512_set1_epi16(255); /* where neighbours share a byte: even values, odd values */
+    return (struct values) { _mm512_packus_epi16(_mm512_and_si512(a, byte), _mm512_and_si512(b, byte)),
+        _mm512_packus_epi16(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8)) };
+}
+
+INLINE __m512 four_floats(const float *at, const size_t bytes)
+{
+    const uint8_t *p = (const uint8_t *)at;
+    __m512 v = _mm512_set1_ps(*at);
+    v = _mm512_mask_broadcastss_ps(v, 0x00f0, _mm_load_ss((const float *)(const void *)(p + bytes)));
+    v = _mm512_mask_broadcastss_ps(v, 0x0f00, _mm_load_ss((const float *)(const void *)(p + 2 * bytes)));
+    return _mm512_mask_broadcastss_ps(v, 0xf000, _mm_load_ss((const float *)(const void *)(p + 3 * bytes)));
+}
+
+INLINE void load_column(struct column *s, const enum format_id id, const uint8_t *x)
+{
+    const size_t bytes = block32_pair_bytes(id);
     if (block32_has_min(id)) {
-        const struct q8_1_block *p = (const struct q8_1_block *)(const void *)a;
-        const struct q8_1_block *q = (const struct q8_1_block *)(const void *)b;
-        s->q[c] = two_256(p->q, q->q);
-        s->d[c] = two_f32(p->d, q->d);
-        s->sum[c] = _mm512_maskz_mov_ps(0x0101, two_f32(p->sum, q->sum));
-        s->start[c] = zero;
+        const struct q8_1_block *p = (const struct q8_1_block *)(const void *)x;
+        s->q = load_activations(id, (const uint8_t *)p->q, bytes);
+        s->d = four_floats(&p->d, bytes);
+        s->sum = four_floats(&p->sum, bytes);
+        s->start = (struct values) { _mm512_setzero_si512(), _mm512_setzero_si512() };
     } else {
-        s->q[c] = two_256(a + 2, b + 2);
-        s->d[c] = two_f16(a, b);
-        __m512i offset = _mm512_dpbusd_epi32(zero, _mm512_set1_epi8((char)block32_offset(id)), s->q[c]);
-        s->start[c] = _mm512_sub_epi32(zero, offset);
+        const uint8_t *const same[4] = { x, x, x, x };
+        const __m512i offset = _mm512_set1_epi8((char)block32_offset(id)), zero = _mm512_setzero_si512();
+        s->q = load_activations(id, x + 2, bytes);
+        s->d = four_scales(FORMAT_q8_0, same);
+        __m512i a = _mm512_dpbusd_epi32(zero, offset, s->q.a);
+        __m512i b = _mm512_dpbusd_epi32(id == FORMAT_q8_0 ? zero : a, offset, s->q.b);
+        s->start.a = _mm512_sub_epi32(zero, id == FORMAT_q8_0 ? a : b);
+        s->start.b = _mm512_sub_epi32(zero, b);
     }
 }
 
-INLINE void add_products(__m512 acc[TILE_MAX][TILE_MAX], const enum format_id id, const int R, const int C,
-    const uint8_t *w, size_t w_stride, size_t block, const uint8_t *x, size_t x_stride, const int two)
+/* Four sums of each of a row's four blocks, in its quarter. */
+INLINE __m512i multiply(const enum format_id id, struct values w, const struct column *s)
 {
-    const uint8_t *zero = (const uint8_t *)(const void *)zero_block;
-    struct columns s;
+    __m512i a = _mm512_dpbusd_epi32(s->start.a, w.a, s->q.a);
+    if (id != FORMAT_q8_0)
+        return _mm512_dpbusd_epi32(a, w.b, s->q.b);
+    __m512i b = _mm512_dpbusd_epi32(s->start.b, w.b, s->q.b);
+    return _mm512_add_epi32(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
+}
+
+/* Of each quarter of the four vectors one sum: lane 4 j + r is that of quarter j of vector r. */
+INLINE __m512i sums_of_quarters(const __m512i v[4])
+{
+    __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+/* Four blocks, from `block` on, of R rows; a row on its own is taken four times. */
+INLINE void add_products(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id, const int R, const int C,
+    const uint8_t *w, size_t w_stride, size_t block, const uint8_t *x, size_t x_stride)
+{
+    struct column s[COLUMNS];
     UNROLL for (int c = 0; c < C; c++)
+        load_column(&s[c], id, x + (size_t)c * x_stride);
+    const size_t ahead = ROWS * (size_t)(block32_at(id, w + (R > 1) * w_stride, 0) - block32_at(id, w, 0));
+    UNROLL for (int four = 0; 4 * four < R; four++)
     {
-        const uint8_t *a = x + (size_t)c * x_stride;
-        load_column(&s, c, id, a, two ? a + block32_pair_bytes(id) : zero);
-    }
-    UNROLL for (int r = 0; r < R; r++)
-    {
-        const uint8_t *row = w + (size_t)r * w_stride;
-        const uint8_t *a = block32_at(id, row, block), *b = two ? block32_at(id, row, block + 1) : zero;
-        if (C == 1)
-            prefetch(a);
-        __m512i q = load_weights(id, a, b);
-        __m512 d = load_scales(id, block32_scale_at(id, row, block), two ? block32_scale_at(id, row, block + 1) : zero);
+        const uint8_t *scale[4];
+        struct values q[4];
+        UNROLL for (int r = 0; r < 4; r++)
+        {
+            const uint8_t *row = w + (R == 1 ? 0 : (size_t)(4 * four + r) * w_stride);
+            const uint8_t *at = block32_at(id, row, block);
+            for (size_t i = 0; i < 4 * block32_bytes(id) && C == 1 && R > 1; i += 64)
+                prefetch_behind(at, ahead + i);
+            scale[r] = block32_scale_at(id, row, block);
+            q[r] = load_weights(id, at);
+        }
+        __m512 d = four_scales(id, scale);
         UNROLL for (int c = 0; c < C; c++)
         {
-            __m512 sum = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(s.start[c], q, s.q[c]));
-            acc[r][c] = _mm512_fmadd_ps(sum, _mm512_mul_ps(d, s.d[c]), acc[r][c]);
+            __m512i sums[4];
+            UNROLL for (int r = 0; r < 4; r++)
+                sums[r] = multiply(id, q[r], &s[c]);
+            __m512 sum = _mm512_cvtepi32_ps(sums_of_quarters(sums));
+            acc[four][c] = _mm512_fmadd_ps(sum, _mm512_mul_ps(d, s[c].d), acc[four][c]);
             if (block32_has_min(id))
-                acc[r][c] = _mm512_fmadd_ps(two_f16(a + 2, b + 2), s.sum[c], acc[r][c]);
+                acc[four][c] = _mm512_fmadd_ps(four_mins(id, scale), s[c].sum, acc[four][c]);
         }
     }
 }
 
-INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
+/* The blocks that do not make four. */
+INLINE void add_end(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id, const int R, const int C, const uint8_t *w,
+    size_t w_stride, size_t first, size_t count, const uint8_t *x, size_t x_stride)
 {
-    const size_t x_bytes = block32_pair_bytes(id);
-    const size_t blocks = (size_t)n / 32;
-    __m512 acc[TILE_MAX][TILE_MAX];
-    UNROLL for (int r = 0; r < R; r++)
-        UNROLL for (int c = 0; c < C; c++)
-            acc[r][c] = _mm512_setzero_ps();
-    size_t b = 0;
-    for (; b + 2 <= blocks; b += 2)
-        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride, 1);
-    if (b < blocks)
-        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride, 0);
-    UNROLL for (int r = 0; r < R; r++)
-        UNROLL for (int c = 0; c < C; c++)
-            y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_16(acc[r][c]);
+    struct block32_end end;
+    struct q8_1_block in[COLUMNS][4];
+    const uint8_t *row = end_add(&end, 0, id, w, first, count);
+    const size_t stride = id == FORMAT_mxfp4_split ? sizeof end.split[0] : sizeof end.bytes[0];
+    for (int r = 1; r < R; r++)
+        end_add(&end, r, id, w + (size_t)r * w_stride, first, count);
+    memset(in, 0, sizeof in);
+    for (int c = 0; c < C; c++)
+        memcpy(in[c], x + (size_t)c * x_stride, count * block32_pair_bytes(id));
+    add_products(acc, id, R, C, row, stride, 0, (const uint8_t *)in, sizeof in[0]);
 }
 
-#define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, 4, 4)
+INLINE void store_sums(float *y, size_t y_step, const int rows, __m512 acc)
+{
+    float sums[4];
+    __m128 sum = _mm_add_ps(_mm512_castps512_ps128(acc), _mm512_extractf32x4_ps(acc, 1));
+    sum = _mm_add_ps(_mm_add_ps(sum, _mm512_extractf32x4_ps(acc, 2)), _mm512_extractf32x4_ps(acc, 3));
+    _mm_storeu_ps(sums, sum);
+    for (int r = 0; r < rows; r++)
+        y[(size_t)r * y_step] = sums[r];
+}
+
+INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
+{
+    const size_t x_bytes = block32_pair_bytes(id), blocks = (size_t)n / 32;
+    __m512 acc[ROWS / 4][COLUMNS];
+    UNROLL for (int four = 0; 4 * four < R; four++)
+        UNROLL for (int c = 0; c < C; c++)
+            acc[four][c] = _mm512_setzero_ps();
+    size_t b = 0;
+    for (; b + 4 <= blocks; b += 4)
+        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride);
+    if (b < blocks)
+        add_end(acc, id, R, C, w, w_stride, b, blocks - b, x + b * x_bytes, x_stride);
+    UNROLL for (int four = 0; 4 * four < R; four++)
+        UNROLL for (int c = 0; c < C; c++)
+            store_sums(y + (size_t)c * y_stride + (size_t)(4 * four) * y_step, y_step, R == 1 ? 1 : 4, acc[four][c]);
+}
+
+#define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, ROWS, COLUMNS, NEAR)
 BLOCK32_FORMATS(X)
 #undef X

@@ -29,15 +29,16 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
     *y = ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
 }
 
-#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 1)
+#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 1, FAR)
 FLOAT_FORMATS(X)
 #undef X
 
 #define X(name) \
     const struct dots_version name##_dots[] = { \
-        DOTS_IF_X86({ "avx512", CPU_AVX512, name##_dots_avx512 }, { "avx2", CPU_AVX2, name##_dots_avx2 }, ) \
-        DOTS_IF_ARM({ "neon", CPU_NEON, name##_dots_neon }, ) \
-        { "c", 0, name##_dots_c }, \
+        DOTS_IF_X86({ "avx512", CPU_AVX512, name##_dots_avx512, NULL }, \
+            { "avx2", CPU_AVX2, name##_dots_avx2, NULL }, ) \
+        DOTS_IF_ARM({ "neon", CPU_NEON, name##_dots_neon, NULL }, ) \
+        { "c", 0, name##_dots_c, NULL }, \
     };
 FLOAT_FORMATS(X)
 #undef X

@@ -35,6 +35,29 @@ ALWAYS_INLINE TARGET_AVX2 __m256 broadcast_f16(const uint8_t *at)
     return _mm256_cvtph_ps(load_f16(at));
 }
 
+/* Lines of 64 bytes so that all of `ahead` is asked for in `times` times. */
+ALWAYS_INLINE void ahead_deal(struct dots_ahead *a, size_t times)
+{
+    a->lines = times ? (a->bytes + 64 * times - 1) / (64 * times) : 0;
+}
+
+/* One time. */
+ALWAYS_INLINE void ahead_ask(struct dots_ahead *a)
+{
+    for (size_t i = 0; i < a->lines; i++)
+        __builtin_prefetch((const void *)((uintptr_t)a->at + 64 * i), 0, 2);
+    a->at = (const void *)((uintptr_t)a->at + 64 * a->lines);
+}
+
+/* What `times` times on a copy have asked for. */
+ALWAYS_INLINE void ahead_skip(struct dots_ahead *a, size_t times)
+{
+    const size_t bytes = 64 * a->lines * times;
+    a->at = (const void *)((uintptr_t)a->at + bytes);
+    a->bytes = a->bytes > bytes ? a->bytes - bytes : 0;
+    a->lines = a->bytes ? a->lines : 0;
+}
+
 ALWAYS_INLINE TARGET_AVX2 float sum_of_4(__m128 v)
 {
     __m128 s = _mm_add_ps(v, _mm_movehl_ps(v, v));

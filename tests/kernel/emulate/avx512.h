@@ -49,6 +49,17 @@ EMULATED __m512i emulated_cvtepu16_epi32(__m256i a)
     return to.si512;
 }
 
+/* FOR j := 0 to 15: dst[32j+31:32j] := ZeroExtend32(a[8j+7:8j]) */
+EMULATED __m512i emulated_cvtepu8_epi32(__m128i a)
+{
+    uint8_t from[16];
+    union emulated to;
+    _mm_storeu_si128((__m128i *)(void *)from, a);
+    for (int j = 0; j < 16; j++)
+        to.u32[j] = from[j];
+    return to.si512;
+}
+
 /* FOR j := 0 to 31: dst[16j+15:16j] := ZeroExtend16(a[8j+7:8j]) */
 EMULATED __m512i emulated_cvtepu8_epi16(__m256i a)
 {
@@ -85,6 +96,7 @@ EMULATED __m512i emulated_zextsi256_si512(__m256i a)
 
 #undef _mm512_cvtepi32_ps
 #undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtepu8_epi32
 #undef _mm512_cvtepu8_epi16
 #undef _mm512_cvtph_ps
 #undef _mm512_extractf32x8_ps
@@ -92,10 +104,16 @@ EMULATED __m512i emulated_zextsi256_si512(__m256i a)
 #undef _cvtu64_mask64
 #define _mm512_cvtepi32_ps(a) emulated_cvtepi32_ps(a)
 #define _mm512_cvtepu16_epi32(a) emulated_cvtepu16_epi32(a)
+#define _mm512_cvtepu8_epi32(a) emulated_cvtepu8_epi32(a)
 #define _mm512_cvtepu8_epi16(a) emulated_cvtepu8_epi16(a)
 #define _mm512_cvtph_ps(a) emulated_cvtph_ps(a)
 #define _mm512_extractf32x8_ps(a, imm8) emulated_extractf32x8_ps(a, imm8)
 #define _mm512_zextsi256_si512(a) emulated_zextsi256_si512(a)
+/* SIMDe has these, by their own names only. */
+#undef _mm512_shuffle_i64x2
+#undef _mm512_shuffle_f32x4
+#define _mm512_shuffle_i64x2(a, b, imm8) simde_mm512_shuffle_i64x2(a, b, imm8)
+#define _mm512_shuffle_f32x4(a, b, imm8) simde_mm512_shuffle_f32x4(a, b, imm8)
 #define _cvtu64_mask64(a) ((simde__mmask64)(a)) /* k := a[63:0] */
 
 #define target(...) /* __attribute__((target("..."))) becomes __attribute__(()) */
