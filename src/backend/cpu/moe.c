@@ -87,25 +87,32 @@ static void gather_token(void *job, int token, int thread)
             (size_t)j->dim * sizeof(float));
 }
 
-/* y = expert's matrix times its slots, for every expert that has some. */
-static void run_experts(struct flow *f, float *y, const float *x, const struct weight *w, const struct weight *bias,
-    int experts)
+/* One matrix of every expert: y = w x + bias. */
+struct expert_product {
+    const struct weight *w, *bias;
+    const float *x;
+    float *y;
+};
+
+/* `count` of them over the slots of every expert that has some, an expert's one after another. */
+static void run_experts(struct flow *f, const struct expert_product *products, int count, int experts)
 {
     const struct flow_scratch *s = f->scratch;
     int n = 0;
     for (int e = 0; e < experts; e++) {
-        int first = s->expert_first[e], count = s->expert_first[e + 1] - first;
-        const struct tensor *t = &w->experts[e];
-        if (count == 0)
-            continue;
-        s->expert_jobs[n++] = (struct matmul) {
-            .w = t,
-            .bias = weight_present(bias) ? &bias->tensor : NULL,
-            .bias_row = e,
-            .x = x + (size_t)first * (size_t)t->cols,
-            .y = y + (size_t)first * (size_t)t->rows,
-            .count = count,
-        };
+        int first = s->expert_first[e], slots = s->expert_first[e + 1] - first;
+        for (int i = 0; i < count && slots > 0; i++) {
+            const struct expert_product *p = &products[i];
+            const struct tensor *t = &p->w->experts[e];
+            s->expert_jobs[n++] = (struct matmul) {
+                .w = t,
+                .bias = weight_present(p->bias) ? &p->bias->tensor : NULL,
+                .bias_row = e,
+                .x = p->x + (size_t)first * (size_t)t->cols,
+                .y = p->y + (size_t)first * (size_t)t->rows,
+                .count = slots,
+            };
+        }
     }
     matmul_run(f, s->expert_jobs, n);
 }
@@ -136,9 +143,11 @@ void moe(struct flow *f, struct value *y, const struct value *x, const struct mo
     parallel_run(f, f->tokens, (double)f->tokens * shape->experts * (shape->used + 16), route_token, &job);
     sort_slots(&job);
     parallel_run(f, f->tokens, (double)slots * job.dim, gather_token, &job);
-    run_experts(f, s->slot_gate, s->slot_x, w->gate, w->gate_bias, shape->experts);
-    run_experts(f, s->slot_up, s->slot_x, w->up, w->up_bias, shape->experts);
+    const struct expert_product in[] = { { w->gate, w->gate_bias, s->slot_x, s->slot_gate },
+        { w->up, w->up_bias, s->slot_x, s->slot_up } };
+    const struct expert_product out = { w->down, w->down_bias, s->slot_gate, s->slot_x };
+    run_experts(f, in, 2, shape->experts);
     act_rows(f, s->slot_gate, s->slot_gate, s->slot_up, slots, shape->ffn, &shape->activation);
-    run_experts(f, s->slot_x, s->slot_gate, w->down, w->down_bias, shape->experts);
+    run_experts(f, &out, 1, shape->experts);
     parallel_run(f, f->tokens, (double)slots * job.dim, sum_token, &job);
 }
