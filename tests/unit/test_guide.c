@@ -207,6 +207,10 @@ static void marked_thoughts_are_closed(void **state)
     forced(&b, "qwen3", thinks, 6, 5, &text);
     assert_string_equal(text.data, "\n</think>\n\n");
     static const int32_t answers[] = { 'h', 'i' };
+    forced(&b, "deepseek-r1", answers, 2, 2, &text); /* its replies begin inside the thoughts */
+    assert_string_equal(text.data, "\n</think>\n\n");
+    forced(&b, "deepseek-r1", NULL, 0, 0, &text);
+    assert_string_equal(text.data, "\n</think>\n\n");
     forced(&b, "qwen3", answers, 2, 0, &text);
     assert_int_equal(text.used, 0);
     forced(&b, "chatml", answers, 2, 0, &text);
