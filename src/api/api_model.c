@@ -52,7 +52,7 @@ static int open_parts(struct wazn_model *m, const char *path, const struct wazn_
     if (rc == 0)
         rc = sampling_init(&m->sampling, source_generation(m->source), m->chat && m->chat->samples_whole, err);
     if (rc == 0)
-        rc = model_open(&m->model, m->source, &log, err);
+        rc = model_open(&m->model, m->source, &(struct model_options) { .log = &log }, err);
     return rc;
 }
 

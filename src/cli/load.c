@@ -96,7 +96,8 @@ int loaded_format(struct loaded *l, struct error *err)
 int loaded_model(struct loaded *l, struct error *err)
 {
     struct log log = { show_remark, l };
-    return model_open(&l->model, l->source, &log, err);
+    struct model_options o = { &log, l->args->at[OPT_force].set ? 0 : cpu_memory_available() };
+    return model_open(&l->model, l->source, &o, err);
 }
 
 static int read_biases(struct loaded *l, const char *text, struct error *err)

@@ -329,7 +329,18 @@ static int index_names(struct loader *in, struct error *err)
     return rc;
 }
 
-int model_load(struct model *m, const struct source *s, const struct log *log, struct error *err)
+/* How much is copied is known before anything is. */
+static int check_copies(const struct model *m, const struct model_options *o, struct error *err)
+{
+    const double unit = 1024.0 * 1024.0;
+    if (o->copy_bytes_max == 0 || m->arena.used <= o->copy_bytes_max)
+        return 0;
+    return error_set(err, ERROR_LIMIT, "weights of %.1f MiB must be laid anew in memory (they are stored transposed or "
+        "fused), and %.1f MiB is available; convert the model to GGUF, whose weights are used in place",
+        (double)m->arena.used / unit, (double)o->copy_bytes_max / unit);
+}
+
+int model_load(struct model *m, const struct source *s, const struct model_options *options, struct error *err)
 {
     struct loader in = { .source = s, .model = m };
     int rc = index_names(&in, err);
@@ -338,7 +349,9 @@ int model_load(struct model *m, const struct source *s, const struct log *log, s
         rc = load_layout(&in, err);
     }
     if (rc == 0)
-        rc = check_leftovers(&in, log, err);
+        rc = check_leftovers(&in, options->log, err);
+    if (rc == 0)
+        rc = check_copies(m, options, err);
     if (rc == 0)
         rc = arena_reserve(&m->arena, err);
     if (rc == 0)

@@ -5,14 +5,15 @@
 
 #include <stdlib.h>
 
-int model_open(struct model **out, const struct source *s, const struct log *log, struct error *err)
+int model_open(struct model **out, const struct source *s, const struct model_options *options, struct error *err)
 {
+    static const struct model_options none;
     struct model *m = calloc(1, sizeof *m);
     int rc = m ? 0 : error_memory(err, sizeof *m, "a model");
     if (rc == 0)
         rc = spec_read(&m->spec, source_config(s), source_kind(s), err);
     if (rc == 0)
-        rc = model_load(m, s, log, err);
+        rc = model_load(m, s, options ? options : &none, err);
     if (rc) {
         error_in(err, "could not open model \"%s\"", source_path(s));
         model_close(m);

@@ -13,9 +13,15 @@
 struct model;
 struct source;
 
+struct model_options {
+    const struct log *log;   /* NULL: silent */
+    uint64_t copy_bytes_max; /* more weights than this are not copied: ERROR_LIMIT; 0: any */
+};
+
 /* Read the description, bind every weight to its place in the mapped files, check shapes, and that nothing is left
- * over. The source must outlive the model. */
-int model_open(struct model **out, const struct source *s, const struct log *log, struct error *err);
+ * over. Weights that no operation can use as they lie are copied. options may be NULL. The source must outlive the
+ * model. */
+int model_open(struct model **out, const struct source *s, const struct model_options *options, struct error *err);
 void model_close(struct model *m);
 
 const struct spec *model_spec(const struct model *m);

@@ -16,6 +16,6 @@ struct model {
 
 /* Bind every weight of m->spec to its tensor in the source and take the arena. Names in `spec` that only the file's
  * tensors decide (GGUF: tied or not, biases) are settled first. */
-int model_load(struct model *m, const struct source *s, const struct log *log, struct error *err);
+int model_load(struct model *m, const struct source *s, const struct model_options *options, struct error *err);
 
 #endif

@@ -218,6 +218,31 @@ static void gpt2_may_lie_bare(void **state)
 }
 
 /* A header of odd length puts every number at an odd address. */
+/* GPT-2's matrices are stored transposed: whoever has no room for the copies learns it before they are made. */
+static void copies_without_room_are_refused(void **state)
+{
+    (void)state;
+    struct list *l = list_new("gpt2_tied");
+    struct source *s;
+    struct model *m;
+    struct model_size size;
+    struct error err = { 0 };
+    assert_int_equal(source_open(&s, list_write(l), NULL, NULL, &err), 0);
+    assert_int_equal(model_open(&m, s, NULL, &err), 0);
+    model_measure(m, &size);
+    assert_true(size.copied_bytes > 0);
+    model_close(m);
+    struct model_options o = { .copy_bytes_max = size.copied_bytes - 1 };
+    assert_int_equal(model_open(&m, s, &o, &err), ERROR_LIMIT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "laid anew"));
+    o.copy_bytes_max = 2 * size.copied_bytes + 65536; /* tables of weights and padding are counted too */
+    assert_int_equal(model_open(&m, s, &o, &err), 0);
+    model_close(m);
+    source_close(s);
+    list_free(l);
+}
+
 static void numbers_at_odd_addresses_are_read(void **state)
 {
     (void)state;
@@ -364,6 +389,7 @@ int main(void)
         cmocka_unit_test(known_buffers_are_passed_over),
         cmocka_unit_test(fused_matrices_are_cut),
         cmocka_unit_test(gpt2_may_lie_bare),
+        cmocka_unit_test(copies_without_room_are_refused),
         cmocka_unit_test(numbers_at_odd_addresses_are_read),
         cmocka_unit_test(passes_refuse_what_they_cannot_do),
         cmocka_unit_test(caches_are_cut_back_only_where_they_remember),
