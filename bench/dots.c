@@ -21,6 +21,7 @@
 #define PANEL_VALUE_BYTES 64 /* of a panel or a column for each value of a row, more than any has */
 #define COLUMN_VALUE_BYTES 2
 #define BATCH_ROWS 1024
+#define ROW_MAX 4096 /* values: so many rows of any format are within a slice */
 #define BATCH_MAX 128
 
 struct bench {
@@ -69,8 +70,10 @@ static void fill_weights(const struct bench *b, const struct format *f)
             values[i] = (float)random_normal(&rng);
         f->encode(b->buffer + at, values, NULL, f->block);
     }
-    for (size_t at = part; at + part <= BUFFER_BYTES; at += part)
-        memcpy(b->buffer + at, b->buffer, part);
+    for (size_t at = part; at < SLICE_BYTES; at += part)
+        memcpy(b->buffer + at, b->buffer, SLICE_BYTES - at < part ? SLICE_BYTES - at : part);
+    for (size_t at = SLICE_BYTES; at < BUFFER_BYTES; at += SLICE_BYTES) /* blocks begin where slices do */
+        memcpy(b->buffer + at, b->buffer, SLICE_BYTES);
 }
 
 static void *encode_activations_new(const struct format *pair, int count, int n)
@@ -193,12 +196,12 @@ static void bench_batch(const struct bench *b, const struct format *f, int count
 {
     const struct dots_version *v = best_version(f, b->features);
     double peak[TURNS / 4], dots[TURNS / 4], operations;
-    const size_t bytes = BATCH_ROWS * format_row_bytes(f, b->n), places = BUFFER_BYTES / bytes;
+    const size_t places = BUFFER_BYTES / SLICE_BYTES;
     void *x = encode_activations_new(formats[f->pair], count, b->n);
     char kind[32];
     snprintf(kind, sizeof kind, "%s %d", panels ? "panels" : "dots", count);
     for (size_t i = 0; i < TURNS / 4; i++) {
-        const unsigned char *w = b->buffer + i % places * bytes;
+        const unsigned char *w = b->buffer + i % places * SLICE_BYTES;
         double seconds = time_peak(b, f, &operations);
         peak[i] = operations / seconds;
         operations = 2.0 * BATCH_ROWS * count * b->n;
@@ -233,7 +236,7 @@ static int bench_open(struct bench *b, int argc, char **argv, int *first)
         else if (strcmp(argv[i], "--threads") == 0)
             known = (b->threads_max = (int)strtol(value, NULL, 10)) > 0;
         else if (strcmp(argv[i], "--n") == 0)
-            known = (b->n = (int)strtol(value, NULL, 10)) >= 256 && b->n % 256 == 0;
+            known = (b->n = (int)strtol(value, NULL, 10)) >= 256 && b->n <= ROW_MAX && b->n % 256 == 0;
         else
             known = 0;
         if (!known)

@@ -68,7 +68,7 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
         y[(size_t)c * y_stride] = acc[c];
 }
 
-#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 4, FAR)
+#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 4)
 BLOCK32_FORMATS(X)
 #undef X
 

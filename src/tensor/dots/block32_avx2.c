@@ -198,7 +198,7 @@ INLINE void tile_of_nibbles(const enum format_id id, const int R, const int C, T
 }
 
 #define TILE_OF_BYTES(id, R, C, ...) tile_of_bytes(R, C, __VA_ARGS__)
-#define BYTES(name) DOTS_FROM_TILES(name, avx2, TARGET_AVX2, TILE_OF_BYTES, 4, 2, FAR)
-#define NIBBLES(name) DOTS_FROM_TILES(name, avx2, TARGET_AVX2, tile_of_nibbles, 4, 4, FAR)
+#define BYTES(name) DOTS_FROM_TILES(name, avx2, TARGET_AVX2, TILE_OF_BYTES, 4, 2)
+#define NIBBLES(name) DOTS_FROM_TILES(name, avx2, TARGET_AVX2, tile_of_nibbles, 4, 4)
 BLOCK32_BYTE_FORMATS(BYTES)
 BLOCK32_NIBBLE_FORMATS(NIBBLES)

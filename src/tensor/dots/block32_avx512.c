@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products over weights as they lie: bound by memory for one column. Four blocks of four rows give 16 sums in one
- * vector; a tile has eight rows, so that what a column costs is shared. */
+ * vector. A tile has four rows; of mxfp4, which takes the most instructions a byte, eight: they share what a column
+ * costs. */
 #include "tensor/dots/block32_avx512.h"
 
-#define ROWS 8
+#define ROWS 8 /* at most */
 #define COLUMNS 4
+#define AHEAD_BYTES 1024 /* of a row, asked for before they are used */
 
 /* Four blocks of a row: quarter j holds 16 values of block j; or, of bytes, half j % 2 of vector j / 2 is block j. */
 struct values {
@@ -122,14 +124,37 @@ INLINE __m512i sums_of_quarters(const __m512i v[4])
     return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
 }
 
+/* Which of four blocks count: all, or of a row's last four the `left` that do not make four. These are the blocks of
+ * quarters 0, 1, ... of the sums, but their own quarters are the last ones. */
+struct part {
+    const int all;
+    __m512i order;
+    __mmask16 lanes;
+};
+
+INLINE struct part last_part(const size_t left)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return (struct part) { 0, _mm512_add_epi32(lane, _mm512_set1_epi32(16 - 4 * (int)left)),
+        (__mmask16)((1u << (4 * left)) - 1) };
+}
+
+INLINE __m512 add_part(const struct part *p, __m512 acc, __m512 a, __m512 b)
+{
+    if (p->all)
+        return _mm512_fmadd_ps(a, b, acc);
+    a = _mm512_permutexvar_ps(p->order, a);
+    b = _mm512_permutexvar_ps(p->order, b);
+    return _mm512_mask_mov_ps(acc, p->lanes, _mm512_fmadd_ps(a, b, acc));
+}
+
 /* Four blocks, from `block` on, of R rows; a row on its own is taken four times. */
 INLINE void add_products(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id, const int R, const int C,
-    const uint8_t *w, size_t w_stride, size_t block, const uint8_t *x, size_t x_stride)
+    const uint8_t *w, size_t w_stride, size_t block, const uint8_t *x, size_t x_stride, const struct part *part)
 {
     struct column s[COLUMNS];
     UNROLL for (int c = 0; c < C; c++)
         load_column(&s[c], id, x + (size_t)c * x_stride);
-    const size_t ahead = ROWS * (size_t)(block32_at(id, w + (R > 1) * w_stride, 0) - block32_at(id, w, 0));
     UNROLL for (int four = 0; 4 * four < R; four++)
     {
         const uint8_t *scale[4];
@@ -138,8 +163,8 @@ INLINE void add_products(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id,
         {
             const uint8_t *row = w + (R == 1 ? 0 : (size_t)(4 * four + r) * w_stride);
             const uint8_t *at = block32_at(id, row, block);
-            for (size_t i = 0; i < 4 * block32_bytes(id) && C == 1 && R > 1; i += 64)
-                prefetch_behind(at, ahead + i);
+            for (size_t i = 0; i < 4 * block32_bytes(id) && R > 1; i += 64)
+                prefetch_behind(at, AHEAD_BYTES + i);
             scale[r] = block32_scale_at(id, row, block);
             q[r] = load_weights(id, at);
         }
@@ -150,35 +175,33 @@ INLINE void add_products(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id,
             UNROLL for (int r = 0; r < 4; r++)
                 sums[r] = multiply(id, q[r], &s[c]);
             __m512 sum = _mm512_cvtepi32_ps(sums_of_quarters(sums));
-            acc[four][c] = _mm512_fmadd_ps(sum, _mm512_mul_ps(d, s[c].d), acc[four][c]);
+            acc[four][c] = add_part(part, acc[four][c], sum, _mm512_mul_ps(d, s[c].d));
             if (block32_has_min(id))
-                acc[four][c] = _mm512_fmadd_ps(four_mins(id, scale), s[c].sum, acc[four][c]);
+                acc[four][c] = add_part(part, acc[four][c], four_mins(id, scale), s[c].sum);
         }
     }
 }
 
-/* The blocks that do not make four. */
-INLINE void add_end(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id, const int R, const int C, const uint8_t *w,
-    size_t w_stride, size_t first, size_t count, const uint8_t *x, size_t x_stride)
+/* Rows of fewer than four blocks: copied, zeros behind them. */
+INLINE void add_few(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id, const int R, const int C, const uint8_t *w,
+    size_t w_stride, size_t count, const uint8_t *x, size_t x_stride, const struct part *all)
 {
     struct block32_end end;
     struct q8_1_block in[COLUMNS][4];
-    const uint8_t *row = end_add(&end, 0, id, w, first, count);
+    const uint8_t *row = end_add(&end, 0, id, w, 0, count);
     const size_t stride = id == FORMAT_mxfp4_split ? sizeof end.split[0] : sizeof end.bytes[0];
     for (int r = 1; r < R; r++)
-        end_add(&end, r, id, w + (size_t)r * w_stride, first, count);
+        end_add(&end, r, id, w + (size_t)r * w_stride, 0, count);
     memset(in, 0, sizeof in);
     for (int c = 0; c < C; c++)
         memcpy(in[c], x + (size_t)c * x_stride, count * block32_pair_bytes(id));
-    add_products(acc, id, R, C, row, stride, 0, (const uint8_t *)in, sizeof in[0]);
+    add_products(acc, id, R, C, row, stride, 0, (const uint8_t *)in, sizeof in[0], all);
 }
 
 INLINE void store_sums(float *y, size_t y_step, const int rows, __m512 acc)
 {
     float sums[4];
-    __m128 sum = _mm_add_ps(_mm512_castps512_ps128(acc), _mm512_extractf32x4_ps(acc, 1));
-    sum = _mm_add_ps(_mm_add_ps(sum, _mm512_extractf32x4_ps(acc, 2)), _mm512_extractf32x4_ps(acc, 3));
-    _mm_storeu_ps(sums, sum);
+    _mm_storeu_ps(sums, sum_quarters_in_order(acc));
     for (int r = 0; r < rows; r++)
         y[(size_t)r * y_step] = sums[r];
 }
@@ -190,16 +213,25 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
     UNROLL for (int four = 0; 4 * four < R; four++)
         UNROLL for (int c = 0; c < C; c++)
             acc[four][c] = _mm512_setzero_ps();
-    size_t b = 0;
-    for (; b + 4 <= blocks; b += 4)
-        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride);
-    if (b < blocks)
-        add_end(acc, id, R, C, w, w_stride, b, blocks - b, x + b * x_bytes, x_stride);
+    const struct part all = { .all = 1 }, last = last_part(blocks % 4);
+    for (size_t b = 0; b + 4 <= blocks; b += 4)
+        add_products(acc, id, R, C, w, w_stride, b, x + b * x_bytes, x_stride, &all);
+    if (blocks > 4 && blocks % 4 > 0)
+        add_products(acc, id, R, C, w, w_stride, blocks - 4, x + (blocks - 4) * x_bytes, x_stride, &last);
+    else if (blocks < 4)
+        add_few(acc, id, R, C, w, w_stride, blocks, x, x_stride, &all);
     UNROLL for (int four = 0; 4 * four < R; four++)
         UNROLL for (int c = 0; c < C; c++)
             store_sums(y + (size_t)c * y_stride + (size_t)(4 * four) * y_step, y_step, R == 1 ? 1 : 4, acc[four][c]);
 }
 
-#define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, ROWS, COLUMNS, NEAR)
-BLOCK32_FORMATS(X)
-#undef X
+#define EIGHT(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, ROWS, COLUMNS)
+#define FOUR(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512_VNNI, tile, 4, COLUMNS)
+EIGHT(mxfp4)
+EIGHT(mxfp4_split)
+FOUR(q8_0)
+FOUR(q4_0)
+FOUR(q4_1)
+FOUR(q5_0)
+FOUR(q5_1)
+FOUR(iq4_nl)

@@ -81,12 +81,11 @@ INLINE __m256i four_words(const int bytes, const int at, const uint8_t *const ro
     return _mm512_castsi512_si256(words);
 }
 
-/* f32_from_e8m0_half: (e - 1) << 23, below 2 a subnormal. */
+/* f32_from_e8m0_half of e << 23: (e - 1) << 23, below 2 a subnormal. */
 INLINE __m512 from_e8m0(__m512i e)
 {
-    const __m512i one = _mm512_set1_epi32(1);
-    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, one), 23);
-    __m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), _mm512_min_epu32(e, one));
+    __m512i normal = _mm512_sub_epi32(e, _mm512_set1_epi32(1 << 23));
+    __m512i tiny = _mm512_add_epi32(_mm512_srli_epi32(e, 2), _mm512_set1_epi32(1 << 21));
     return _mm512_castsi512_ps(_mm512_max_epi32(normal, tiny));
 }
 
@@ -97,15 +96,18 @@ INLINE __m512 four_scales(const enum format_id id, const uint8_t *const row[4])
         __m128i e = _mm_setr_epi32(
             (int)u32_read(row[0]), (int)u32_read(row[1]), (int)u32_read(row[2]), (int)u32_read(row[3]));
         e = _mm_shuffle_epi8(e, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-        return from_e8m0(_mm512_cvtepu8_epi32(e));
+        return from_e8m0(_mm512_slli_epi32(_mm512_cvtepu8_epi32(e), 23));
     }
-    __m256i words = four_words((int)block32_bytes(id), 0, row);
     if (id != FORMAT_mxfp4)
-        return _mm512_cvtph_ps(words);
-    /* 17 bytes a block: the scales of odd blocks are the upper bytes of their words. */
-    __m512i shift = _mm512_cvtepu8_epi32(_mm_setr_epi32(0, 0x08080808, 0, 0x08080808));
-    __m512i e = _mm512_srlv_epi32(_mm512_cvtepu16_epi32(words), shift);
-    return from_e8m0(_mm512_and_si512(e, _mm512_set1_epi32(255)));
+        return _mm512_cvtph_ps(four_words((int)block32_bytes(id), 0, row));
+    /* 17 bytes a block: the scale of block j is byte j of word 4 j. */
+    const __m512i order = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+    const __m512i up = _mm512_setr_epi32(23, 23, 23, 23, 15, 15, 15, 15, 7, 7, 7, 7, 31, 31, 31, 31);
+    __m512i words = _mm512_setzero_si512();
+    UNROLL for (int r = 0; r < 4; r++)
+        words = _mm512_mask_permutexvar_epi32(
+            words, (__mmask16)(0x1111u << r), order, _mm512_loadu_si512(row[r]));
+    return from_e8m0(_mm512_and_si512(_mm512_rolv_epi32(words, up), _mm512_set1_epi32(255 << 23)));
 }
 
 /* And the minima, of formats that have them. */

@@ -96,7 +96,7 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, const
 #define NEON_TILE(id, R, C, ...) tile(id, R, C, 0, __VA_ARGS__)
 #define DOTPROD_TILE(id, R, C, ...) tile(id, R, C, 1, __VA_ARGS__)
 #define X(name) \
-    DOTS_FROM_TILES(name, neon, TARGET_BASE, NEON_TILE, 4, 4, FAR) \
-    DOTS_FROM_TILES(name, dotprod, TARGET_DOTPROD, DOTPROD_TILE, 4, 4, FAR)
+    DOTS_FROM_TILES(name, neon, TARGET_BASE, NEON_TILE, 4, 4) \
+    DOTS_FROM_TILES(name, dotprod, TARGET_DOTPROD, DOTPROD_TILE, 4, 4)
 BLOCK32_FORMATS(X)
 #undef X

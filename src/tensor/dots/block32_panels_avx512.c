@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products over panels: bound by arithmetic. A panel is 32 rows, or its last one 16: blocks 0, 4, 8, ..., then 1, 5,
- * 9, ... and so on; of each block first 16 rows, then the other 16. In a column's copy the blocks have the same order.
- * One walk over the blocks of a group (those of the same number modulo 4) forms one of an output's four sums; as a
- * group is a quarter of the panel, it stays in the first-level cache while the columns pass by. */
+/* Products over panels: bound by arithmetic. */
 #include "tensor/dots/block32_avx512.h"
-
-#define COLUMNS 6 /* with two vectors of rows: as many as the registers hold */
-#define COLUMNS_MAX 96
+#include "tensor/dots/panels_avx512.h"
 
 /* 16 rows of a block. */
 struct panel_block {
@@ -28,13 +23,6 @@ struct column_block {
 ALWAYS_INLINE size_t panel_block_bytes(const int has_min)
 {
     return has_min ? sizeof(struct panel_block) : offsetof(struct panel_block, m);
-}
-
-/* Where block b of `blocks` lies among the groups. */
-ALWAYS_INLINE size_t place_of(size_t b, size_t blocks)
-{
-    const size_t group = b % 4, each = blocks / 4, more = blocks % 4;
-    return group * each + (group < more ? group : more) + b / 4;
 }
 
 /* Packing the columns. */
@@ -78,18 +66,12 @@ INLINE void pack_column(const enum format_id id, void *out, const void *x, int n
 INLINE void transpose(
     __m512i out[4], const enum format_id id, const uint8_t *w, size_t w_stride, size_t block, size_t offset)
 {
-    __m512i v[4];
     UNROLL for (size_t i = 0; i < 4; i++)
-        v[i] = four_16(block32_at(id, w + i * w_stride, block) + offset,
+        out[i] = four_16(block32_at(id, w + i * w_stride, block) + offset,
             block32_at(id, w + (i + 4) * w_stride, block) + offset,
             block32_at(id, w + (i + 8) * w_stride, block) + offset,
             block32_at(id, w + (i + 12) * w_stride, block) + offset);
-    __m512i a = _mm512_unpacklo_epi32(v[0], v[1]), b = _mm512_unpacklo_epi32(v[2], v[3]);
-    __m512i c = _mm512_unpackhi_epi32(v[0], v[1]), d = _mm512_unpackhi_epi32(v[2], v[3]);
-    out[0] = _mm512_unpacklo_epi64(a, b);
-    out[1] = _mm512_unpackhi_epi64(a, b);
-    out[2] = _mm512_unpacklo_epi64(c, d);
-    out[3] = _mm512_unpackhi_epi64(c, d);
+    transpose_words(out);
 }
 
 /* 16 in the bytes whose fifth bits, of values 4 k on, are set. */
@@ -133,29 +115,23 @@ INLINE void pack_values(
 
 /* The scales of four blocks of 16 rows (or the minima): out[j] has those of block j. */
 INLINE void load_factors(
-    __m512 out[4], const enum format_id id, const int mins, const uint8_t *w, size_t w_stride, size_t block)
+    __m512i out[4], const enum format_id id, const int mins, const uint8_t *w, size_t w_stride, size_t block)
 {
-    __m512 v[4];
     UNROLL for (size_t i = 0; i < 4; i++)
     {
         const uint8_t *row = w + 4 * i * w_stride;
         const uint8_t *const at[4] = { block32_scale_at(id, row, block), block32_scale_at(id, row + w_stride, block),
             block32_scale_at(id, row + 2 * w_stride, block), block32_scale_at(id, row + 3 * w_stride, block) };
-        v[i] = mins ? four_mins(id, at) : four_scales(id, at);
+        out[i] = _mm512_castps_si512(mins ? four_mins(id, at) : four_scales(id, at));
     }
-    __m512 a = _mm512_shuffle_f32x4(v[0], v[1], 0x44), b = _mm512_shuffle_f32x4(v[0], v[1], 0xee);
-    __m512 c = _mm512_shuffle_f32x4(v[2], v[3], 0x44), d = _mm512_shuffle_f32x4(v[2], v[3], 0xee);
-    out[0] = _mm512_shuffle_f32x4(a, c, 0x88);
-    out[1] = _mm512_shuffle_f32x4(a, c, 0xdd);
-    out[2] = _mm512_shuffle_f32x4(b, d, 0x88);
-    out[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    transpose_quarters(out);
 }
 
 /* Blocks [block, block + count), at most four, of 16 rows; out[j]: the place of the first's j-th follower. */
 INLINE void pack_blocks(uint8_t *const out[4], const enum format_id id, const uint8_t *w, size_t w_stride,
     size_t block, const size_t count)
 {
-    __m512 d[4], m[4];
+    __m512i d[4], m[4];
     load_factors(d, id, 0, w, w_stride, block);
     if (block32_has_min(id))
         load_factors(m, id, 1, w, w_stride, block);
@@ -165,13 +141,13 @@ INLINE void pack_blocks(uint8_t *const out[4], const enum format_id id, const ui
         if (j >= count)
             break;
         pack_values(to, id, w, w_stride, block + j);
-        _mm512_storeu_ps(to->d, d[j]);
+        _mm512_storeu_si512(to->d, d[j]);
         if (block32_has_min(id))
-            _mm512_storeu_ps(to->m, m[j]);
+            _mm512_storeu_si512(to->m, m[j]);
     }
 }
 
-/* What does not make four blocks of 16 rows is copied first; the last row stands for those that lack. */
+/* Fewer than four blocks or 16 rows are copied first; the last row stands for those that lack. */
 INLINE void pack_copied(uint8_t *const out[4], const enum format_id id, const uint8_t *w, size_t w_stride, int rows,
     size_t block, size_t count)
 {
@@ -182,20 +158,21 @@ INLINE void pack_copied(uint8_t *const out[4], const enum format_id id, const ui
     pack_blocks(out, id, copy, id == FORMAT_mxfp4_split ? sizeof end.split[0] : sizeof end.bytes[0], 0, count);
 }
 
-/* Half a panel, of 16 rows or fewer; `step`: bytes from one of its blocks to the next. */
+/* Half a panel, of 16 rows or fewer; `step`: bytes from one of its blocks to the next. Where the blocks do not come out
+ * even, some of the last four are packed twice. */
 INLINE void pack_half(
     uint8_t *panel, size_t step, const enum format_id id, const uint8_t *w, size_t w_stride, int rows, size_t blocks)
 {
-    uint8_t *out[4];
-    UNROLL for (size_t j = 0; j < 4; j++)
-        out[j] = panel + place_of(j, blocks) * step;
+    const size_t count = blocks < 4 ? blocks : 4;
     for (size_t b = 0; b < blocks; b += 4) {
-        if (rows >= 16 && b + 4 <= blocks)
-            pack_blocks(out, id, w, w_stride, b, 4);
-        else
-            pack_copied(out, id, w, w_stride, rows, b, blocks - b < 4 ? blocks - b : 4);
+        const size_t first = b + count <= blocks ? b : blocks - count;
+        uint8_t *out[4];
         UNROLL for (size_t j = 0; j < 4; j++)
-            out[j] += step;
+            out[j] = panel + place_of(first + j, blocks) * step;
+        if (rows >= 16 && count == 4)
+            pack_blocks(out, id, w, w_stride, first, 4);
+        else
+            pack_copied(out, id, w, w_stride, rows, first, count);
     }
 }
 
@@ -209,19 +186,17 @@ INLINE void pack_rows(const enum format_id id, uint8_t *panel, const uint8_t *w,
 
 /* Multiplying. */
 
-/* `blocks` blocks of R halves of a panel times C columns, added to the sums of the groups before. */
-INLINE void multiply_group(const int has_min, const int R, const int C, float (*sums)[32], const uint8_t *panel,
-    const uint8_t *x, size_t x_stride, size_t blocks, struct dots_ahead ahead)
+INLINE void multiply_group(const int has_min, const int R, const int C, GROUP_PARAMETERS)
 {
     const size_t bytes = panel_block_bytes(has_min);
-    __m512 acc[2][COLUMNS];
+    __m512 acc[2][PANEL_COLUMNS];
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int c = 0; c < C; c++)
             acc[r][c] = _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; b++, panel += (size_t)R * bytes, x += sizeof(struct column_block)) {
-        const struct column_block *in[COLUMNS];
+        const struct column_block *in[PANEL_COLUMNS];
         const struct panel_block *w[2];
-        __m512i sum[2][COLUMNS];
+        __m512i sum[2][PANEL_COLUMNS];
         ahead_ask(&ahead);
         UNROLL for (int r = 0; r < R; r++)
             w[r] = (const struct panel_block *)(const void *)(panel + (size_t)r * bytes);
@@ -261,88 +236,19 @@ INLINE void multiply_group(const int has_min, const int R, const int C, float (*
             _mm512_storeu_ps(sums[c] + 16 * r, _mm512_add_ps(_mm512_loadu_ps(sums[c] + 16 * r), acc[r][c]));
 }
 
-#define GROUP_PARAMETERS \
-    float (*sums)[32], const uint8_t *panel, const uint8_t *x, size_t x_stride, size_t blocks, struct dots_ahead ahead
-typedef void group_fn(GROUP_PARAMETERS);
+#define PLAIN_GROUP(R, C, ...) multiply_group(0, R, C, __VA_ARGS__)
+#define MIN_GROUP(R, C, ...) multiply_group(1, R, C, __VA_ARGS__)
+GROUPS(plain_group, PLAIN_GROUP)
+GROUPS(min_group, MIN_GROUP)
 
-#define GROUP(name, has_min, R, C) \
-    TARGET_AVX512_VNNI static void name##_##R##_##C(GROUP_PARAMETERS) \
-    { \
-        multiply_group(has_min, R, C, sums, panel, x, x_stride, blocks, ahead); \
-    }
-#define GROUPS(name, has_min) \
-    GROUP(name, has_min, 1, 1) GROUP(name, has_min, 1, 2) GROUP(name, has_min, 1, 3) GROUP(name, has_min, 1, 4) \
-    GROUP(name, has_min, 1, 5) GROUP(name, has_min, 1, 6) GROUP(name, has_min, 2, 1) GROUP(name, has_min, 2, 2) \
-    GROUP(name, has_min, 2, 3) GROUP(name, has_min, 2, 4) GROUP(name, has_min, 2, 5) GROUP(name, has_min, 2, 6) \
-    static group_fn *const name##s[2][COLUMNS] = { \
-        { name##_1_1, name##_1_2, name##_1_3, name##_1_4, name##_1_5, name##_1_6 }, \
-        { name##_2_1, name##_2_2, name##_2_3, name##_2_4, name##_2_5, name##_2_6 }, \
-    };
-GROUPS(plain_group, 0)
-GROUPS(min_group, 1)
+static const struct panel_kind plain = { GROUP_LIST(plain_group), offsetof(struct panel_block, m),
+    sizeof(struct column_block), 32 };
+static const struct panel_kind with_min = { GROUP_LIST(min_group), sizeof(struct panel_block),
+    sizeof(struct column_block), 32 };
+KIND_FUNCTIONS(plain)
+KIND_FUNCTIONS(with_min)
 
-/* At most COLUMNS_MAX columns, dealt evenly to as few tiles as can hold them. -0 + 0 is 0, so that 0 may come first:
- * a group's sum is never -0. */
-INLINE void multiply_columns(const int has_min, float *y, size_t y_stride, const uint8_t *panel, int rows,
-    const uint8_t *x, size_t x_stride, int count, size_t n, struct dots_ahead *ahead)
-{
-    float sums[COLUMNS_MAX][32];
-    const int halves = (rows + 15) / 16, tiles = (count + COLUMNS - 1) / COLUMNS;
-    group_fn *const *groups = has_min ? min_groups[halves - 1] : plain_groups[halves - 1];
-    memset(sums, 0, (size_t)count * sizeof sums[0]);
-    for (size_t j = 0, blocks; j < 4; j++) {
-        blocks = (n / 32 + 3 - j) / 4;
-        for (int tile = 0, c = 0, wide; tile < tiles; tile++, c += wide) {
-            wide = (count - c) / (tiles - tile);
-            groups[wide - 1](&sums[c], panel, x + (size_t)c * x_stride, x_stride, blocks, *ahead);
-            ahead_skip(ahead, blocks);
-        }
-        panel += blocks * (size_t)halves * panel_block_bytes(has_min);
-        x += blocks * sizeof(struct column_block);
-    }
-    for (int c = 0; c < count; c++)
-        memcpy(y + (size_t)c * y_stride, sums[c], (size_t)rows * sizeof(float));
-}
-
-INLINE void multiply(const int has_min, float *y, size_t y_stride, const uint8_t *panel, int rows, const uint8_t *x,
-    size_t x_stride, int count, int n, struct dots_ahead ahead)
-{
-    ahead_deal(&ahead, (size_t)n / 32 * (size_t)(count / COLUMNS + 1));
-    for (int c = 0; c < count; c += COLUMNS_MAX)
-        multiply_columns(has_min, y + (size_t)c * y_stride, y_stride, panel, rows, x + (size_t)c * x_stride, x_stride,
-            count - c < COLUMNS_MAX ? count - c : COLUMNS_MAX, (size_t)n, &ahead);
-}
-
-static size_t column_bytes(int n)
-{
-    return (size_t)n / 32 * sizeof(struct column_block);
-}
-
-#define KIND(kind, has_min) \
-    static size_t panel_bytes_##kind(int n) \
-    { \
-        return (size_t)n / 32 * 2 * panel_block_bytes(has_min); \
-    } \
-    TARGET_AVX512_VNNI static void multiply_##kind(float *y, size_t y_stride, const void *panel, int rows, \
-        const void *columns, size_t x_stride, int count, int n, struct dots_ahead ahead) \
-    { \
-        multiply(has_min, y, y_stride, panel, rows, columns, x_stride, count, n, ahead); \
-    }
-KIND(plain, 0)
-KIND(min, 1)
-
-#define PANELS(name, kind) \
-    TARGET_AVX512_VNNI static void pack_rows_##name(void *panel, const void *w, size_t w_stride, int rows, int n) \
-    { \
-        pack_rows(FORMAT_##name, panel, w, w_stride, rows, n); \
-    } \
-    TARGET_AVX512_VNNI static void pack_column_##name(void *out, const void *x, int n) \
-    { \
-        pack_column(FORMAT_##name, out, x, n); \
-    } \
-    const struct dots_panels name##_panels_avx512 = { 32, panel_bytes_##kind, column_bytes, pack_rows_##name, \
-        pack_column_##name, multiply_##kind };
 #define PLAIN(name) PANELS(name, plain)
-#define MIN(name) PANELS(name, min)
+#define WITH_MIN(name) PANELS(name, with_min)
 BLOCK32_PLAIN_FORMATS(PLAIN)
-BLOCK32_MIN_FORMATS(MIN)
+BLOCK32_MIN_FORMATS(WITH_MIN)

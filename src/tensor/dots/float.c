@@ -29,7 +29,7 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
     *y = ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
 }
 
-#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 1, FAR)
+#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 1)
 FLOAT_FORMATS(X)
 #undef X
 

@@ -55,6 +55,6 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
             y[(size_t)c * y_stride + (size_t)r * y_step] = sum_of_16(acc[r][c]);
 }
 
-#define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512, tile, 4, 4, FAR)
+#define X(name) DOTS_FROM_TILES(name, avx512, TARGET_AVX512, tile, 4, 4)
 FLOAT_FORMATS(X)
 #undef X

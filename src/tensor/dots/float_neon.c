@@ -69,6 +69,6 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
             y[(size_t)c * y_stride + (size_t)r * y_step] = vaddvq_f32(vaddq_f32(acc[r][c].low, acc[r][c].high));
 }
 
-#define X(name) DOTS_FROM_TILES(name, neon, TARGET_BASE, tile, 4, 2, FAR)
+#define X(name) DOTS_FROM_TILES(name, neon, TARGET_BASE, tile, 4, 2)
 FLOAT_FORMATS(X)
 #undef X

@@ -73,14 +73,14 @@ ALWAYS_INLINE void tile(const enum format_id id, const int R, const int C, TILE_
         y[(size_t)c * y_stride] = acc[c];
 }
 
-#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 4, FAR)
+#define X(name) DOTS_FROM_TILES(name, c, TARGET_BASE, tile, 1, 4)
 SUPER_FORMATS(X)
 #undef X
 
 #define X(name) \
     const struct dots_version name##_dots[] = { \
-        DOTS_IF_X86({ "avx512_vnni", CPU_AVX512 | CPU_AVX512_VNNI, name##_dots_avx512, NULL }, \
-            { "avx2", CPU_AVX2, name##_dots_avx2, NULL }, ) \
+        DOTS_IF_X86({ "avx512_vnni", CPU_AVX512 | CPU_AVX512_VNNI, name##_dots_avx512, \
+            &name##_panels_avx512 }, { "avx2", CPU_AVX2, name##_dots_avx2, NULL }, ) \
         DOTS_IF_ARM({ "dotprod", CPU_NEON | CPU_DOTPROD, name##_dots_dotprod, NULL }, \
             { "neon", CPU_NEON, name##_dots_neon, NULL }, ) \
         { "c", 0, name##_dots_c, NULL }, \

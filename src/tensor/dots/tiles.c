@@ -26,13 +26,14 @@ static void walk_columns(const struct walk *k, int r, int step, int high)
     }
 }
 
+/* A tile takes its rows from as many equal parts of the matrix: its passes are then that many long streams through
+ * memory, which hardware prefetches well, where neighbouring rows would be as many short ones, each lost at its end. */
 static void walk_rows(const struct walk *k, int rows)
 {
-    const int high = k->tiles->rows, tiles = rows / high;
-    const int step = k->tiles->where == FAR ? tiles : 1, next = k->tiles->where == FAR ? 1 : high;
-    for (int i = 0; i < tiles; i++)
-        walk_columns(k, i * next, step, 1);
-    for (int r = tiles * high; r < rows; r++)
+    const int high = k->tiles->rows, step = rows / high;
+    for (int r = 0; r < step; r++)
+        walk_columns(k, r, step, 1);
+    for (int r = step * high; r < rows; r++)
         walk_columns(k, r, 0, 0);
 }
 

@@ -15,17 +15,9 @@
 #define TILE_ARGUMENTS y, y_stride, y_step, w, w_stride, x, x_stride, n
 typedef void tile_fn(TILE_PARAMETERS);
 
-/* Where a tile's rows are in the matrix. A tile of one column waits for memory, so the order of its reads matters. */
-enum tile_rows {
-    FAR, /* as many equal parts of it apart: long streams, which hardware prefetches, where rows that are neighbours
-          * would be short ones, each lost at its end */
-    NEAR, /* neighbours: for a tile that asks for the next one's rows itself */
-};
-
 /* The tiles of one version. The arithmetic of an output is the same in all four. */
 struct tiles {
     int rows, columns;
-    enum tile_rows where;
     tile_fn *full;   /* rows x columns */
     tile_fn *column; /* rows x 1 */
     tile_fn *row;    /* 1 x columns */
@@ -44,20 +36,20 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* Asks for what lies some bytes behind, as an address, since no pointer may point behind the last row. */
+/* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does.
+ * As an address, since no pointer may point behind the last row. */
 ALWAYS_INLINE void prefetch_behind(const uint8_t *at, size_t bytes)
 {
     __builtin_prefetch((const void *)((uintptr_t)at + bytes), 0, 2);
 }
 
-/* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does. */
 ALWAYS_INLINE void prefetch(const uint8_t *at)
 {
     prefetch_behind(at, 512);
 }
 
-/* The four tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS); where: of enum tile_rows. */
-#define DOTS_FROM_TILES(name, isa, attribute, body, ROWS, COLUMNS, where) \
+/* The four tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS). */
+#define DOTS_FROM_TILES(name, isa, attribute, body, ROWS, COLUMNS) \
     attribute static void name##_full_##isa(TILE_PARAMETERS) \
     { \
         body(FORMAT_##name, ROWS, COLUMNS, TILE_ARGUMENTS); \
@@ -77,8 +69,8 @@ ALWAYS_INLINE void prefetch(const uint8_t *at)
     void name##_dots_##isa(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x, \
         size_t x_stride, int count, int n) \
     { \
-        static const struct tiles tiles = { ROWS, COLUMNS, where, name##_full_##isa, name##_column_##isa, \
-            name##_row_##isa, name##_one_##isa }; \
+        static const struct tiles tiles = { ROWS, COLUMNS, name##_full_##isa, name##_column_##isa, name##_row_##isa, \
+            name##_one_##isa }; \
         dots_by_tiles(&tiles, y, y_stride, w, w_stride, rows, x, x_stride, count, n); \
     }
 

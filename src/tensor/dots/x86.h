@@ -69,6 +69,13 @@ ALWAYS_INLINE TARGET_AVX2 float sum_of_8(__m256 v)
     return sum_of_4(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
 }
 
+/* ((a + b) + c) + d of the four quarters. */
+ALWAYS_INLINE TARGET_AVX512 __m128 sum_quarters_in_order(__m512 v)
+{
+    __m128 sum = _mm_add_ps(_mm512_castps512_ps128(v), _mm512_extractf32x4_ps(v, 1));
+    return _mm_add_ps(_mm_add_ps(sum, _mm512_extractf32x4_ps(v, 2)), _mm512_extractf32x4_ps(v, 3));
+}
+
 ALWAYS_INLINE TARGET_AVX512 float sum_of_16(__m512 v)
 {
     return sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));

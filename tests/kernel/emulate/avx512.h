@@ -94,6 +94,15 @@ EMULATED __m512i emulated_zextsi256_si512(__m256i a)
     return to.si512;
 }
 
+/* FOR j := 0 to 15: dst[32j+31:32j] := SignExtend32(a[32j+31:32j] >> imm8), imm8 below 32 */
+EMULATED __m512i emulated_srai_epi32(__m512i a, unsigned imm8)
+{
+    union emulated from = {.si512 = a}, to;
+    for (int j = 0; j < 16; j++)
+        to.i32[j] = from.i32[j] >> imm8;
+    return to.si512;
+}
+
 #undef _mm512_cvtepi32_ps
 #undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepu8_epi32
@@ -101,6 +110,7 @@ EMULATED __m512i emulated_zextsi256_si512(__m256i a)
 #undef _mm512_cvtph_ps
 #undef _mm512_extractf32x8_ps
 #undef _mm512_zextsi256_si512
+#undef _mm512_srai_epi32
 #undef _cvtu64_mask64
 #define _mm512_cvtepi32_ps(a) emulated_cvtepi32_ps(a)
 #define _mm512_cvtepu16_epi32(a) emulated_cvtepu16_epi32(a)
@@ -108,6 +118,7 @@ EMULATED __m512i emulated_zextsi256_si512(__m256i a)
 #define _mm512_cvtepu8_epi16(a) emulated_cvtepu8_epi16(a)
 #define _mm512_cvtph_ps(a) emulated_cvtph_ps(a)
 #define _mm512_extractf32x8_ps(a, imm8) emulated_extractf32x8_ps(a, imm8)
+#define _mm512_srai_epi32(a, imm8) emulated_srai_epi32(a, imm8)
 #define _mm512_zextsi256_si512(a) emulated_zextsi256_si512(a)
 /* SIMDe has these, by their own names only. */
 #undef _mm512_shuffle_i64x2
