@@ -16,8 +16,8 @@
 typedef uint64_t words __attribute__((vector_size(64), aligned(64)));
 
 /* Four streams: one alone leaves hardware prefetchers short of work on several processors. */
-/* One run from front to back, each line asked for 4 KiB before it is used: of the patterns tried (four and eight streams
- * apart, one without asking) the fastest, by a tenth to a half. */
+/* One run from front to back, each line asked for 4 KiB before it is used: of the patterns tried (four and eight
+ * streams apart, one without asking) the fastest, by a tenth to a half. */
 #define READ_AHEAD 4096
 
 uint64_t probe_read(const void *data, size_t size)
