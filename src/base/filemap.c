@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/filemap.h"
 
+#include "base/fileout.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -99,19 +101,6 @@ int file_read_new(char **data, size_t *size, const char *path, size_t limit, str
     return 0;
 }
 
-static int write_all(int fd, const char *data, size_t size, const char *path, struct error *err)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = write(fd, data + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, errno, "could not write \"%s\"", path);
-        done += (size_t)n;
-    }
-    return 0;
-}
-
 int file_write(const char *path, const void *data, size_t size, struct error *err)
 {
     const struct file_part part = { data, size };
@@ -120,24 +109,18 @@ int file_write(const char *path, const void *data, size_t size, struct error *er
 
 int file_write_parts(const char *path, const struct file_part *parts, size_t count, struct error *err)
 {
-    char beside[4096];
-    int n = snprintf(beside, sizeof beside, "%s.%ld.part", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof beside)
-        return error_set(err, ERROR_LIMIT, "could not write \"%s\": the path is too long", path);
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_errno(err, errno, "could not create \"%s\"", beside);
-    int rc = 0;
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = write_all(fd, parts[i].data, parts[i].size, path, err);
-    if (rc == 0 && fsync(fd) != 0)
-        rc = error_errno(err, errno, "could not write \"%s\" to disk", path);
-    if (close(fd) != 0 && rc == 0)
-        rc = error_errno(err, errno, "could not write \"%s\"", path);
-    if (rc == 0 && rename(beside, path) != 0)
-        rc = error_errno(err, errno, "could not rename \"%s\" to \"%s\"", beside, path);
+    struct file_out f;
+    uint64_t at = 0;
+    int rc = file_out_open(&f, path, 0, err);
     if (rc)
-        unlink(beside);
+        return rc;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = file_out_write(&f, at, parts[i].data, parts[i].size, err);
+        at += parts[i].size;
+    }
+    if (rc == 0)
+        return file_out_commit(&f, err);
+    file_out_abort(&f);
     return rc;
 }
 

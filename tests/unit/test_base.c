@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/filemap.h"
+#include "base/fileout.h"
 #include "base/json.h"
 #include "base/map.h"
 #include "base/random.h"
@@ -139,6 +140,62 @@ static void files_are_written_whole(void **state)
     assert_true(file_is_folder(folder));
 }
 
+static void an_output_is_there_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct error e = { 0 };
+    struct file_out f;
+    char *data;
+    size_t size;
+    const char *folder = test_folder(), *path = test_join(folder, "some.name");
+    test_write(path, "old", 3);
+    assert_int_equal(file_out_open(&f, path, 8, &e), 0);
+    assert_non_null(strstr(f.beside, "some."));
+    assert_string_equal(f.beside + strlen(f.beside) - 10, ".part.name");
+    assert_int_equal(file_out_write(&f, 6, "gh", 2, &e), 0); /* any order; what is not written is zeros */
+    assert_int_equal(file_out_write(&f, 0, "abc", 3, &e), 0);
+    file_out_abort(&f);
+    file_out_abort(&f);
+    assert_false(file_exists(f.beside));
+    assert_int_equal(file_read_new(&data, &size, path, 99, &e), 0);
+    assert_string_equal(data, "old");
+    free(data);
+    assert_int_equal(file_out_open(&f, path, 8, &e), 0);
+    assert_int_equal(file_out_write(&f, 6, "gh", 2, &e), 0);
+    assert_int_equal(file_out_commit(&f, &e), 0);
+    assert_false(file_exists(f.beside));
+    assert_int_equal(file_read_new(&data, &size, path, 99, &e), 0);
+    assert_int_equal(size, 8);
+    assert_memory_equal(data, "\0\0\0\0\0\0gh", 8);
+    free(data);
+    assert_int_equal(file_out_open(&f, test_join(folder, "huge"), (uint64_t)1 << 62, &e), ERROR_IO);
+    assert_non_null(strstr(e.text, "could not reserve"));
+    assert_false(file_exists(f.beside));
+}
+
+static void a_folder_is_there_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct error e = { 0 };
+    struct file_out f;
+    const char *folder = test_folder(), *path = test_join(folder, "model.v1/");
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(folder_out_open(&f, path, &e), 0);
+        assert_int_equal(file_write(test_join(f.beside, "a"), "x", 1, &e), 0);
+        if (round == 0)
+            folder_out_abort(&f);
+        else
+            assert_int_equal(folder_out_commit(&f, &e), 0);
+        assert_false(file_exists(f.beside));
+        assert_true(file_exists(path) == (round == 1));
+    }
+    assert_true(file_exists(test_join(path, "a")));
+    assert_int_equal(folder_out_open(&f, path, &e), ERROR_USAGE);
+    assert_non_null(strstr(e.text, "it is there already"));
+    folder_out_abort(&f);
+    assert_true(file_exists(test_join(path, "a")));
+}
+
 static void utf8_follows_the_rfc(void **state)
 {
     (void)state;
@@ -234,6 +291,8 @@ int main(void)
         cmocka_unit_test(buffer_grows),
         cmocka_unit_test(map_holds_many),
         cmocka_unit_test(files_are_written_whole),
+        cmocka_unit_test(an_output_is_there_whole_or_not_at_all),
+        cmocka_unit_test(a_folder_is_there_whole_or_not_at_all),
         cmocka_unit_test(utf8_follows_the_rfc),
         cmocka_unit_test(random_is_reproducible),
         cmocka_unit_test(json_is_strict),

@@ -91,7 +91,7 @@ static int try_write(struct error *err)
         { "b", "F32", NULL, 1, { 2 }, numbers, 8 } };
     char path[4096], beside[4200];
     snprintf(path, sizeof path, "%s/out.safetensors", root);
-    snprintf(beside, sizeof beside, "%s.%ld.part", path, (long)getpid());
+    snprintf(beside, sizeof beside, "%s/out.%ld.part.safetensors", root, (long)getpid());
     int rc = safetensors_write(path, t, 2, NULL, err);
     assert_true(file_exists(path) == (rc == 0));
     assert_false(file_exists(beside));
