@@ -2,6 +2,7 @@
 /* GGUF metadata under the keys of Hugging Face's config.json, so that one reader per architecture serves both.
  * What GGUF leaves to the reading program (which layers slide, Gemma's scale) is written out as that program has it. */
 #include "base/utf8.h"
+#include "file/config_keys.h"
 #include "file/source_impl.h"
 
 #include <inttypes.h>
@@ -9,74 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LAYERS_MAX 65536
-
-enum family_bit {
-    GPT2 = 1,
-    LLAMA = 2,
-    QWEN = 4,     /* Qwen2 and 3, dense */
-    QWEN_MOE = 8, /* Qwen2 and 3 with experts */
-    GEMMA2 = 16,
-    GEMMA3 = 32,
-    GPT_OSS = 64,
-    GEMMA = GEMMA2 | GEMMA3,
-    ALL = 127,
-};
-
-static const struct family {
-    const char *architecture, *model_type;
-    unsigned bit;
-    const char *activation_key, *activation;
-    int period; /* of sliding layers: the last of so many is full; 0: none slide */
-} families[] = {
-    { "gpt2", "gpt2", GPT2, "activation_function", "gelu_new", 0 },
-    { "llama", "llama", LLAMA, "hidden_act", "silu", 0 },
-    { "qwen2", "qwen2", QWEN, "hidden_act", "silu", 0 },
-    { "qwen2moe", "qwen2_moe", QWEN_MOE, "hidden_act", "silu", 0 },
-    { "qwen3", "qwen3", QWEN, "hidden_act", "silu", 0 },
-    { "qwen3moe", "qwen3_moe", QWEN_MOE, "hidden_act", "silu", 0 },
-    { "gemma2", "gemma2", GEMMA2, "hidden_activation", "gelu_pytorch_tanh", 2 },
-    { "gemma3", "gemma3_text", GEMMA3, "hidden_activation", "gelu_pytorch_tanh", 6 },
-    { "gpt-oss", "gpt_oss", GPT_OSS, "hidden_act", "silu", 2 },
-};
-
-enum number { WHOLE, REAL, PER_LAYER };
-
-static const struct {
-    unsigned families;
-    const char *key, *config; /* key: behind the architecture's name */
-    enum number number;
-} keys[] = {
-    { GPT2, "context_length", "n_positions", WHOLE },
-    { GPT2, "embedding_length", "n_embd", WHOLE },
-    { GPT2, "block_count", "n_layer", WHOLE },
-    { GPT2, "feed_forward_length", "n_inner", WHOLE },
-    { GPT2, "attention.head_count", "n_head", WHOLE },
-    { GPT2, "attention.layer_norm_epsilon", "layer_norm_epsilon", REAL },
-    { ALL & ~GPT2, "context_length", "max_position_embeddings", WHOLE },
-    { ALL & ~GPT2, "embedding_length", "hidden_size", WHOLE },
-    { ALL & ~GPT2, "block_count", "num_hidden_layers", WHOLE },
-    { ALL & ~GPT2, "feed_forward_length", "intermediate_size", PER_LAYER },
-    { GPT_OSS, "expert_feed_forward_length", "intermediate_size", WHOLE }, /* a later line wins */
-    { ALL & ~GPT2, "attention.head_count", "num_attention_heads", PER_LAYER },
-    { ALL & ~GPT2, "attention.head_count_kv", "num_key_value_heads", PER_LAYER },
-    { ALL & ~GPT2, "attention.key_length", "head_dim", WHOLE },
-    { ALL & ~GPT2, "attention.layer_norm_rms_epsilon", "rms_norm_eps", REAL },
-    { LLAMA | GPT_OSS, "expert_count", "num_local_experts", WHOLE },
-    { QWEN_MOE, "expert_count", "num_experts", WHOLE },
-    { LLAMA | GPT_OSS | QWEN_MOE, "expert_used_count", "num_experts_per_tok", WHOLE },
-    { QWEN_MOE, "expert_feed_forward_length", "moe_intermediate_size", WHOLE },
-    { QWEN_MOE, "expert_shared_feed_forward_length", "shared_expert_intermediate_size", WHOLE },
-    { ALL & ~GPT2, "attention.sliding_window", "sliding_window", WHOLE },
-    { GEMMA2, "attn_logit_softcapping", "attn_logit_softcapping", REAL },
-    { GEMMA2, "final_logit_softcapping", "final_logit_softcapping", REAL },
-};
-
 /* The first failure stays: later steps do nothing. */
 struct builder {
     const struct gguf *g;
     const struct table *tensors;
-    const struct family *family;
+    const struct config_family *family;
     char prefix[64]; /* "qwen3." */
     char key[192];   /* the last one made by full_key */
     json_t *out;
@@ -161,17 +99,17 @@ static void set_per_layer(struct builder *b, const char *key, const char *config
 
 static void set_keys(struct builder *b)
 {
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    for (size_t i = 0; i < config_key_count; i++) {
         int64_t whole = 0;
         double real = 0;
-        if (!(keys[i].families & b->family->bit))
+        if (!(config_keys[i].families & b->family->bit))
             continue;
-        if (keys[i].number == PER_LAYER)
-            set_per_layer(b, keys[i].key, keys[i].config);
-        else if (keys[i].number == WHOLE && whole_of(b, keys[i].key, &whole))
-            set(b, keys[i].config, json_integer(whole));
-        else if (keys[i].number == REAL && real_of(b, keys[i].key, &real))
-            set(b, keys[i].config, json_real(real));
+        if (config_keys[i].number == PER_LAYER)
+            set_per_layer(b, config_keys[i].key, config_keys[i].config);
+        else if (config_keys[i].number == WHOLE && whole_of(b, config_keys[i].key, &whole))
+            set(b, config_keys[i].config, json_integer(whole));
+        else if (config_keys[i].number == REAL && real_of(b, config_keys[i].key, &real))
+            set(b, config_keys[i].config, json_real(real));
     }
 }
 
@@ -312,7 +250,7 @@ static void set_from_tensors(struct builder *b)
 
 static void set_family(struct builder *b)
 {
-    const struct family *f = b->family;
+    const struct config_family *f = b->family;
     int64_t experts = 0;
     bool mixtral = f->bit == LLAMA && whole_of(b, "expert_count", &experts) && experts > 0;
     set(b, "model_type", json_string(mixtral ? "mixtral" : f->model_type));
@@ -369,9 +307,10 @@ int gguf_config_new(json_t **out, const struct gguf *g, const struct table *tens
     b.out = json_object();
     if (!b.out)
         return error_memory(err, sizeof(json_t), "a config");
-    for (size_t i = 0; architecture && i < sizeof families / sizeof families[0]; i++) {
-        if (strlen(families[i].architecture) == n && memcmp(families[i].architecture, architecture, n) == 0)
-            b.family = &families[i];
+    for (size_t i = 0; architecture && !b.family && i < config_family_count; i++) {
+        const char *name = config_families[i].architecture;
+        if (strlen(name) == n && memcmp(name, architecture, n) == 0)
+            b.family = &config_families[i];
     }
     snprintf(b.prefix, sizeof b.prefix, "%s.", b.family ? b.family->architecture : "");
     if (b.family)

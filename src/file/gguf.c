@@ -4,6 +4,7 @@
  * against the file and against the tensor before it. */
 #include "base/size.h"
 #include "file/gguf_impl.h"
+#include "file/gguf_write.h"
 #include "file/table.h"
 
 #include <inttypes.h>
@@ -61,6 +62,20 @@ static const struct ggml_type {
     [42] = { "Q2_0", 64, 18, NULL },
 };
 #define GGML_TYPES (sizeof ggml_types / sizeof ggml_types[0])
+
+const char *gguf_format_name(const struct format *f)
+{
+    int number = gguf_format_number(f);
+    return number < 0 ? NULL : ggml_types[number].name;
+}
+
+int gguf_format_number(const struct format *f)
+{
+    for (size_t i = 0; i < GGML_TYPES; i++)
+        if (ggml_types[i].format == f)
+            return (int)i;
+    return -1;
+}
 
 struct tensor_info { /* one entry of the tensor list, as the file says it */
     const char *name;

@@ -64,7 +64,8 @@ const char *gguf_text(const struct gguf *g, const char *key, size_t *length); /*
 /* An array of this element type, or NULL. */
 const struct gguf_value *gguf_array(const struct gguf *g, const char *key, enum gguf_type element);
 
-/* Element i of an array (0 of a scalar) converted; false where it is not a number of that kind or does not fit. */
+/* Element i of an array (0 of a scalar) converted, a float32 to the shortest decimal that is it; false where it is not
+ * a number of that kind or does not fit. */
 bool gguf_whole_at(const struct gguf_value *v, uint64_t i, int64_t *out);
 bool gguf_real_at(const struct gguf_value *v, uint64_t i, double *out);
 

@@ -5,6 +5,8 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEY_BYTES_MAX 65535u
@@ -214,13 +216,27 @@ bool gguf_whole_at(const struct gguf_value *v, uint64_t i, int64_t *out)
     }
 }
 
+/* The shortest decimal that is this float: 1e-5f is 1e-5, as whoever wrote it had it. */
+static double decimal_of(float x)
+{
+    char text[32];
+    double y = (double)x;
+    for (int digits = 6; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        y = strtod(text, NULL);
+        if ((float)y == x)
+            return y;
+    }
+    return (double)x;
+}
+
 bool gguf_real_at(const struct gguf_value *v, uint64_t i, double *out)
 {
     int64_t whole;
     if (i >= v->count)
         return false;
     if (v->element == GGUF_FLOAT32) {
-        *out = gguf_float32_at(v, i);
+        *out = decimal_of(gguf_float32_at(v, i));
         return true;
     }
     if (v->element == GGUF_FLOAT64) {

@@ -3,6 +3,7 @@
 #ifndef WAZN_FILE_SAFETENSORS_H
 #define WAZN_FILE_SAFETENSORS_H
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "file/source.h"
@@ -26,6 +27,11 @@ int safetensors_metadata_new(json_t **out, const void *data, size_t size, const 
  * reference does it, so equal content gives equal bytes. ERROR_USAGE where a tensor contradicts itself. */
 int safetensors_write(const char *path, const struct file_tensor *tensors, size_t count, const json_t *metadata,
     struct error *err);
+
+/* The beginning of such a file for who writes the data himself: each tensor's at its place in the file. `data` of the
+ * tensors is not looked at. */
+int safetensors_header(struct buffer *header, uint64_t *places, const struct file_tensor *tensors, size_t count,
+    const json_t *metadata, struct error *err);
 
 /* Bits of one value of a dtype; 0: not known. */
 unsigned safetensors_bits(const char *dtype);

@@ -79,41 +79,60 @@ static int make_header(struct buffer *out, const struct file_tensor *const *orde
     return rc;
 }
 
-static int write_ordered(const char *path, const struct file_tensor *const *order, size_t count, const json_t *metadata,
-    struct error *err)
-{
-    struct buffer header = { 0 };
-    struct file_part *parts = calloc(count + 1, sizeof *parts);
-    if (!parts)
-        return error_memory(err, (count + 1) * sizeof *parts, "a list of tensors");
-    int rc = make_header(&header, order, count, metadata, err);
-    parts[0] = (struct file_part) { header.data, header.used };
-    for (size_t i = 0; i < count; i++)
-        parts[i + 1] = (struct file_part) { order[i]->data, (size_t)order[i]->bytes };
-    if (rc == 0)
-        rc = file_write_parts(path, parts, count + 1, err);
-    buffer_release(&header);
-    free(parts);
-    return rc;
-}
-
-int safetensors_write(const char *path, const struct file_tensor *tensors, size_t count, const json_t *metadata,
+/* Pointers to the tensors in the order of the file. */
+static int make_order(const struct file_tensor ***out, const struct file_tensor *tensors, size_t count,
     struct error *err)
 {
     int rc = 0;
     const struct file_tensor **order = calloc(count + 1, sizeof *order);
+    *out = order;
     if (!order)
         return error_memory(err, (count + 1) * sizeof *order, "a list of tensors");
     for (size_t i = 0; i < count && rc == 0; i++) {
         order[i] = &tensors[i];
         rc = check_tensor(&tensors[i], err);
     }
-    if (rc == 0) {
+    if (rc == 0)
         qsort(order, count, sizeof *order, compare_tensors);
-        rc = write_ordered(path, order, count, metadata, err);
+    return rc;
+}
+
+int safetensors_header(struct buffer *header, uint64_t *places, const struct file_tensor *tensors, size_t count,
+    const json_t *metadata, struct error *err)
+{
+    const struct file_tensor **order;
+    int rc = make_order(&order, tensors, count, err);
+    if (rc == 0)
+        rc = make_header(header, order, count, metadata, err);
+    uint64_t at = header->used;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        places[order[i] - tensors] = at;
+        at += order[i]->bytes;
+    }
+    free(order);
+    return rc;
+}
+
+int safetensors_write(const char *path, const struct file_tensor *tensors, size_t count, const json_t *metadata,
+    struct error *err)
+{
+    const struct file_tensor **order = NULL;
+    struct buffer header = { 0 };
+    struct file_part *parts = calloc(count + 1, sizeof *parts);
+    int rc = parts ? make_order(&order, tensors, count, err)
+                   : error_memory(err, (count + 1) * sizeof *parts, "a list of tensors");
+    if (rc == 0)
+        rc = make_header(&header, order, count, metadata, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        parts[i + 1] = (struct file_part) { order[i]->data, (size_t)order[i]->bytes };
+    if (rc == 0) {
+        parts[0] = (struct file_part) { header.data, header.used };
+        rc = file_write_parts(path, parts, count + 1, err);
     }
     if (rc)
         error_in(err, "could not write \"%s\"", path);
+    buffer_release(&header);
+    free(parts);
     free(order);
     return rc;
 }
