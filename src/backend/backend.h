@@ -44,6 +44,9 @@ struct flow {
     int n_spans;
     int threads;                  /* flow_layout sets it; results do not depend on it */
     struct pool *pool;            /* of so many threads, set by the flow's owner; may be NULL where threads is 1 */
+    /* Called by `linear` with what it is about to multiply; for measuring. NULL: not. */
+    void (*observe)(void *context, const struct weight *w, const struct value *x, int tokens);
+    void *observe_context;
     struct flow_scratch *scratch; /* private to the backend; flow_layout sets it */
 };
 

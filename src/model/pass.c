@@ -82,6 +82,8 @@ int pass_open(struct pass **out, const struct model *m, const struct pass_option
         pass_close(p);
         return rc;
     }
+    p->flow.observe = o->observe;
+    p->flow.observe_context = o->observe_context;
     *out = p;
     return 0;
 }

@@ -19,6 +19,9 @@ struct pass_options {
     int threads;
     pass_trace *trace; /* NULL: not */
     void *trace_context;
+    /* Called with the input of every matrix product but those of experts (backend.h); for calibrating. NULL: not. */
+    void (*observe)(void *context, const struct weight *w, const struct value *x, int tokens);
+    void *observe_context;
 };
 
 struct pass; /* values, scratch, logits: one arena */

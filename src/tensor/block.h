@@ -41,6 +41,9 @@ struct mxfp4_row { /* a row of them */
 };
 /* n values, a multiple of 32, with their n / 32 scales. */
 void mxfp4_split_decode(float *out, const void *q, const uint8_t *scales, int64_t n);
+/* The same numbers from one form to the other, n a multiple of 32: bits are moved, none is lost. */
+void mxfp4_join(struct mxfp4_block *out, const void *q, const uint8_t *scales, int64_t n);
+void mxfp4_split(void *q, uint8_t *scales, const struct mxfp4_block *in, int64_t n);
 
 /* In the blocks of 256, d and m (the scale of the minima) are binary16. */
 struct q2_k_block { /* 16 sub-blocks of 16: d (scales & 15) q - m (scales >> 4) */

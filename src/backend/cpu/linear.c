@@ -13,5 +13,7 @@ void linear(struct flow *f, struct value *y, const struct value *x, const struct
         .y = y->data,
         .count = f->tokens,
     };
+    if (f->observe)
+        f->observe(f->observe_context, w, x, f->tokens);
     matmul_run(f, &product, 1);
 }

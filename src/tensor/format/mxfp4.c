@@ -81,6 +81,33 @@ void mxfp4_split_decode(float *out, const void *q, const uint8_t *scales, int64_
     }
 }
 
+/* Nibble i of a block is value i here, there the low nibbles come first: values 0 to 15, then 16 to 31. */
+void mxfp4_join(struct mxfp4_block *out, const void *q, const uint8_t *scales, int64_t n)
+{
+    const struct mxfp4_split *b = q;
+    for (int64_t k = 0; k < n / 32; k++) {
+        out[k].e = scales[k];
+        for (int i = 0; i < 16; i++) {
+            int shift = i % 2 * 4;
+            uint8_t low = b[k].q[i / 2] >> shift & 15, high = b[k].q[8 + i / 2] >> shift & 15;
+            out[k].q[i] = (uint8_t)(low | high << 4);
+        }
+    }
+}
+
+void mxfp4_split(void *q, uint8_t *scales, const struct mxfp4_block *in, int64_t n)
+{
+    struct mxfp4_split *b = q;
+    for (int64_t k = 0; k < n / 32; k++) {
+        scales[k] = in[k].e;
+        for (int i = 0; i < 8; i++) {
+            const uint8_t *pair = &in[k].q[2 * i];
+            b[k].q[i] = (uint8_t)((pair[0] & 15) | pair[1] << 4);
+            b[k].q[8 + i] = (uint8_t)(pair[0] >> 4 | (pair[1] & 0xf0));
+        }
+    }
+}
+
 const struct format format_mxfp4 = {
     .name = "mxfp4",
     .id = FORMAT_mxfp4,
