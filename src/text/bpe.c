@@ -572,3 +572,65 @@ int bpe_add_merge_line(struct tokenizer *t, const char *line, size_t n, struct e
             (int)(n < 100 ? n : 100), line);
     return bpe_add_merge(t, text, (size_t)l, text + left_n, (size_t)r, err);
 }
+
+/* -- reading the list back -- */
+
+/* The two parts that a piece is made of by merges of lower ranks, as a split of its bytes; 0: it is not made so. */
+static size_t split_by_rank(const struct tokenizer *t, int32_t rank, const char *piece, size_t n, uint16_t *ends)
+{
+    size_t parts = n;
+    for (size_t i = 0; i < n; i++)
+        ends[i] = (uint16_t)(i + 1);
+    while (parts > 2) {
+        int32_t lowest = rank;
+        size_t at = 0;
+        for (size_t i = 0; i + 1 < parts; i++) {
+            size_t start = i ? ends[i - 1] : 0;
+            int32_t id = vocab_find(&t->vocab, piece + start, ends[i + 1] - start);
+            if (id >= 0 && id < lowest) {
+                lowest = id;
+                at = i + 1;
+            }
+        }
+        if (at == 0)
+            return 0;
+        memmove(ends + at - 1, ends + at, (parts - at) * sizeof *ends);
+        parts--;
+    }
+    return parts == 2 ? ends[0] : 0;
+}
+
+static size_t merges_by_rank(struct bpe_merge *list, const struct tokenizer *t)
+{
+    uint16_t ends[PIECE_BYTES_MAX];
+    size_t count = 0;
+    for (int32_t id = 0; id < t->vocab.size; id++) {
+        size_t n;
+        const char *piece = vocab_piece(&t->vocab, id, &n);
+        size_t cut = n > 1 && vocab_find(&t->vocab, piece, n) == id ? split_by_rank(t, id, piece, n, ends) : 0;
+        if (cut)
+            list[count++] = (struct bpe_merge) { vocab_find(&t->vocab, piece, cut),
+                vocab_find(&t->vocab, piece + cut, n - cut) };
+    }
+    return count;
+}
+
+int bpe_merges_new(struct bpe_merge **out, size_t *count, bool *whole_first, const struct tokenizer *t,
+    struct error *err)
+{
+    const struct bpe *b = t->state;
+    size_t room = b->options.by_rank ? (size_t)t->vocab.size : b->merges;
+    struct bpe_merge *list = calloc(room + 1, sizeof *list);
+    *out = list;
+    *count = b->merges;
+    *whole_first = b->options.whole_first;
+    if (!list)
+        return error_memory(err, (room + 1) * sizeof *list, "a list of merges");
+    if (b->options.by_rank)
+        *count = merges_by_rank(list, t);
+    for (size_t i = 0; !b->options.by_rank && i <= b->mask; i++)
+        if (b->slots[i].behind)
+            list[b->slots[i].behind - 1] = (struct bpe_merge) { (int32_t)b->slots[i].left,
+                (int32_t)b->slots[i].right };
+    return 0;
+}

@@ -27,9 +27,20 @@ int bpe_add_merge(struct tokenizer *t, const char *left, size_t left_n, const ch
     struct error *err);
 int bpe_end_merges(struct tokenizer *t, struct error *err); /* after the last one, before anything is encoded */
 
+/* The merges, the first to be tried first, as pairs of ids; the caller frees them. A model by rank gets the merges it
+ * is equal to: of each piece, the two parts that merging leaves before the piece itself. *whole_first: the option. */
+struct bpe_merge {
+    int32_t left, right;
+};
+int bpe_merges_new(struct bpe_merge **out, size_t *count, bool *whole_first, const struct tokenizer *t,
+    struct error *err);
+
 /* The printable spelling that byte-level vocabularies are stored in ("\u0120the") back to bytes, in place of at most n
  * bytes at `out`. Returns how many, or -1 where a character stands for no byte. */
 ptrdiff_t byte_level_decode(char *out, const char *text, size_t n);
+
+/* The other way: the spelling of n bytes at `out`, which has room for 2 n. Returns its length. */
+size_t byte_level_encode(char *out, const char *bytes, size_t n);
 
 /* "left right" of merges.txt and its kin, in byte-level spelling. */
 int bpe_add_merge_line(struct tokenizer *t, const char *line, size_t n, struct error *err);

@@ -3,6 +3,8 @@
  * U+0100 and up, so that vocabularies are text without blanks. */
 #include "text/bpe.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 static bool stands_for_itself(int32_t point)
@@ -39,4 +41,16 @@ ptrdiff_t byte_level_decode(char *out, const char *text, size_t n)
         out[bytes++] = (char)point;
     }
     return bytes;
+}
+
+size_t byte_level_encode(char *out, const char *bytes, size_t n)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t point = (unsigned char)bytes[i];
+        if (!stands_for_itself(point))
+            point = 0x100 + (point <= 32 ? point : point == 173 ? 67 : point - 127 + 33);
+        used += (size_t)utf8_encode(out + used, point);
+    }
+    return used;
 }

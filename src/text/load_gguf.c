@@ -3,53 +3,18 @@
 #include "file/gguf.h"
 
 #include "text/bpe.h"
+#include "text/gguf_pre.h"
 #include "text/load.h"
 
 #include <string.h>
-
-/* Names of pre-tokenizers, and the known pattern each stands for. */
-static const struct {
-    const char *name, *pattern;
-    bool digits_apart; /* every digit is a piece before the pattern cuts the rest */
-    bool whole_first, nfc, adds_bos;
-} pre_tokenizers[] = {
-    { "default", "gpt2", .whole_first = false },
-    { "gpt-2", "gpt2", .whole_first = false },
-    { "phi-2", "gpt2", .whole_first = false },
-    { "olmo", "gpt2", .whole_first = false },
-    { "jais", "gpt2", .whole_first = false },
-    { "mpt", "gpt2", .whole_first = false },
-    { "smollm", "gpt2", .digits_apart = true },
-    { "starcoder", "gpt2", .digits_apart = true },
-    { "refact", "gpt2", .digits_apart = true },
-    { "command-r", "gpt2", .digits_apart = true, .nfc = true },
-    { "codeshell", "gpt2", .digits_apart = true },
-    { "exaone", "gpt2", .digits_apart = true },
-    { "llama-bpe", "llama3", .whole_first = true, .adds_bos = true },
-    { "llama3", "llama3", .whole_first = true, .adds_bos = true },
-    { "llama-v3", "llama3", .whole_first = true, .adds_bos = true },
-    { "dbrx", "llama3", .whole_first = false },
-    { "smaug-bpe", "llama3", .whole_first = false },
-    { "chatglm-bpe", "llama3", .whole_first = false },
-    { "glm4", "llama3", .whole_first = false },
-    { "qwen2", "qwen2", .nfc = true },
-    { "stablelm2", "qwen2", .nfc = false },
-    { "deepseek-r1-qwen", "qwen2", .nfc = true },
-    { "qwen35", "qwen35", .nfc = true },
-    { "gpt-4o", "o200k", .whole_first = false },
-    { "llama4", "o200k", .adds_bos = true },
-    { "tekken", "tekken", .whole_first = true, .adds_bos = true },
-};
-
-#define PRE_TOKENIZERS (sizeof pre_tokenizers / sizeof pre_tokenizers[0])
 
 static int find_pre(const struct gguf *g, size_t *out, struct error *err)
 {
     size_t n;
     const char *name = gguf_text(g, "tokenizer.ggml.pre", &n);
     *out = 0;
-    for (size_t i = 0; name && i < PRE_TOKENIZERS; i++)
-        if (strlen(pre_tokenizers[i].name) == n && memcmp(pre_tokenizers[i].name, name, n) == 0) {
+    for (size_t i = 0; name && i < gguf_pre_count; i++)
+        if (strlen(gguf_pres[i].name) == n && memcmp(gguf_pres[i].name, name, n) == 0) {
             *out = i;
             return 0;
         }
@@ -141,15 +106,15 @@ static int add_steps(struct tokenizer *t, size_t pre, struct error *err)
                          "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]}";
     json_t *nfc = NULL, *steps = NULL;
     int rc = 0;
-    if (pre_tokenizers[pre].nfc)
+    if (gguf_pres[pre].nfc)
         rc = json_read_new(&nfc, "{\"type\":\"NFC\"}", 14, "a normalizer", err);
     if (rc == 0)
         rc = normalizer_add_json(t, nfc, err);
-    if (rc == 0 && pre_tokenizers[pre].digits_apart)
+    if (rc == 0 && gguf_pres[pre].digits_apart)
         rc = json_read_new(&steps, digits, strlen(digits), "a pre-tokenizer", err);
     if (rc == 0)
         rc = steps ? pretoken_new_json(&t->pretoken, steps, err)
-                   : pretoken_new_named(&t->pretoken, pre_tokenizers[pre].pattern, err);
+                   : pretoken_new_named(&t->pretoken, gguf_pres[pre].pattern, err);
     json_decref(nfc);
     json_decref(steps);
     return rc;
@@ -164,8 +129,8 @@ static int load_gguf_bpe(struct tokenizer *t, const struct gguf *g, struct error
     if (rc == 0)
         rc = put_tokens(t, g, err);
     if (rc == 0)
-        rc = add_merges(t, g, pre_tokenizers[pre].whole_first, err);
-    return rc ? rc : read_roles(t, g, pre_tokenizers[pre].adds_bos, err);
+        rc = add_merges(t, g, gguf_pres[pre].whole_first, err);
+    return rc ? rc : read_roles(t, g, gguf_pres[pre].adds_bos, err);
 }
 
 int load_gguf(struct tokenizer *t, const struct gguf *g, struct error *err)

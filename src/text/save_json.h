@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to src/text. */
+#ifndef WAZN_TEXT_SAVE_JSON_H
+#define WAZN_TEXT_SAVE_JSON_H
+
+#include "base/json.h"
+#include "text/tokenizer_impl.h"
+
+/* A whole tokenizer.json. ERROR_UNSUPPORTED for what it cannot say. */
+int save_json_new(json_t **out, const struct tokenizer *t, struct error *err);
+/* An entry of "added_tokens"; NULL: no memory. */
+json_t *save_added_new(const struct tokenizer *t, size_t i);
+
+#endif
