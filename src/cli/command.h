@@ -5,7 +5,7 @@
 
 #include "cli/option.h"
 
-#define COMMANDS(X) X(run) X(chat) X(inspect) X(tokenize) X(logits) X(bench) X(selftest)
+#define COMMANDS(X) X(run) X(chat) X(inspect) X(tokenize) X(logits) X(bench) X(quantize) X(convert) X(selftest)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

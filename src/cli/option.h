@@ -90,6 +90,16 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROU
         "compare every layer with this file, made by wazn logits --layers or tools/golden/trace.py") \
     X(sha256, "sha256", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "SHA-256 of every weight file") \
     X(output, "output", 'o', OPTION_TEXT, "FILE", 0, 0, GROUP_OUTPUT, "write to this file") \
+    X(to, "to", 0, OPTION_TEXT, "FORMAT", 0, 0, GROUP_OUTPUT, \
+        "the format of the matrices, or a recipe of several: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, mxfp4, bf16 ...") \
+    X(keep, "keep", 0, OPTION_TEXT, "RULES", 0, 0, GROUP_OUTPUT, \
+        "formats of single tensors, as output=q8_0,blk.0.*: names or roles, * for any text; without =, as they are") \
+    X(calibrate, "calibrate", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_OUTPUT, \
+        "run this text through the model: what it multiplies by much is rounded with more care, the loss is measured") \
+    X(calibrate_tokens, "calibrate-tokens", 0, OPTION_WHOLE, "N", 2, 16777216, GROUP_OUTPUT, \
+        "use the first N tokens of that text (4096)") \
+    X(loss, "loss", 0, OPTION_REAL, "KL", 1e-9, 100, GROUP_OUTPUT, \
+        "search the smallest mix of formats whose mean KL divergence on the text is at most KL") \
     X(json, "json", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "one JSON object (tokenize: array) on standard output") \
     X(quiet, "quiet", 'q', OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, "no plan, statistics or progress") \
     X(help, "help", 'h', OPTION_FLAG, NULL, 0, 0, GROUP_GENERAL, "this text")

@@ -9,6 +9,7 @@
 #include "file/digest.h"
 #include "file/licence.h"
 #include "model/arch.h"
+#include "publish/loss.h"
 
 #include <string.h>
 
@@ -323,6 +324,9 @@ static int collect(struct loaded *l, json_t *out, struct error *err)
     json_object_set_new(out, "model", json_string_new(path, strlen(path)));
     json_object_set_new(out, "files", files_json(l));
     json_object_set_new(out, "formats", tensors_json(l->source));
+    json_t *own = loss_read_new(l->source); /* what wazn quantize left in it */
+    if (own)
+        json_object_set_new(out, "quantization", own);
     add_text(out, l);
     int rc = add_sampling(out, l, err);
     json_object_set_new(out, "licence", licence_json(l->source));
