@@ -13,8 +13,8 @@
 int tokenizer_save_gguf(const struct tokenizer *t, struct gguf_out *o, int64_t vocabulary, const json_t *eos,
     struct error *err);
 
-/* tokenizer.json (byte-level BPE) or tokenizer.model (SentencePiece), and tokenizer_config.json with the chat template
- * (NULL: none), in a folder. */
+/* tokenizer.json (BPE), tokenizer.model (SentencePiece), and tokenizer_config.json with the chat template (NULL: none),
+ * in a folder. */
 int tokenizer_save_folder(const struct tokenizer *t, const char *folder, const char *chat_template, struct error *err);
 
 /* Do both give the same ids for a text that has something of everything? ERROR_UNSUPPORTED where not. */

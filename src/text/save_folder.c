@@ -55,7 +55,7 @@ static json_t *config_new(const struct tokenizer *t, const char *chat_template)
     rc |= set_role(o, t, "pad_token", TOKEN_PAD);
     rc |= json_object_set_new(o, "clean_up_tokenization_spaces", json_false());
     rc |= json_object_set_new(o, "tokenizer_class",
-        json_string(save_is_byte_level(t) ? "PreTrainedTokenizerFast" : "LlamaTokenizer"));
+        json_string(save_is_unigram(t) ? "LlamaTokenizer" : "PreTrainedTokenizerFast"));
     if (chat_template)
         rc |= json_object_set_new(o, "chat_template", json_string(chat_template));
     if (rc)
@@ -67,10 +67,17 @@ int tokenizer_save_folder(const struct tokenizer *t, const char *folder, const c
 {
     struct buffer model = { 0 };
     json_t *json = NULL;
-    int rc = save_is_byte_level(t) ? save_json_new(&json, t, err) : save_spm(&model, t, err);
-    if (rc == 0)
-        rc = json ? write_json(folder, "tokenizer.json", json, 2, err)
-                  : write_beside(folder, "tokenizer.model", model.data, model.used, err);
+    int rc = 0;
+    if (save_is_byte_level(t))
+        rc = save_json_new(&json, t, err);
+    else if (!save_is_unigram(t))
+        rc = save_json_spm_new(&json, t, err);
+    if (rc == 0 && json)
+        rc = write_json(folder, "tokenizer.json", json, 1, err);
+    if (rc == 0 && !save_is_byte_level(t))
+        rc = save_spm(&model, t, err);
+    if (rc == 0 && model.used)
+        rc = write_beside(folder, "tokenizer.model", model.data, model.used, err);
     if (rc == 0)
         rc = write_json(folder, "tokenizer_config.json", config_new(t, chat_template), 2, err);
     buffer_release(&model);

@@ -11,15 +11,21 @@
 #define UNUSED 5
 #define NORMAL 1
 
+/* The name of a pre-tokenizer; of several the one that agrees on more. Looking for a whole piece first changes nothing
+ * where merging can make every piece, so a name that says otherwise there will do: whoever saves compares. */
 static const struct gguf_pre *find_pre(const struct save_steps *steps, bool whole_first, bool adds_bos)
 {
     const struct gguf_pre *found = NULL;
-    for (size_t i = gguf_pre_count; i-- > 1;) {
+    int best = -1;
+    for (size_t i = 1; i < gguf_pre_count; i++) {
         const struct gguf_pre *p = &gguf_pres[i];
         bool same = steps->pattern && strcmp(p->pattern, steps->pattern) == 0 && p->digits_apart == steps->digits_apart
-            && p->whole_first == whole_first && p->nfc == steps->nfc;
-        if (same && (!found || p->adds_bos == adds_bos || found->adds_bos != adds_bos))
+            && p->nfc == steps->nfc;
+        int agrees = 2 * (p->whole_first == whole_first) + (p->adds_bos == adds_bos);
+        if (same && agrees > best) {
             found = p;
+            best = agrees;
+        }
     }
     return found;
 }

@@ -84,10 +84,10 @@ static void add_around(json_t *list, json_t *specials, const struct tokenizer *t
     }
 }
 
-static json_t *post_processor_new(const struct tokenizer *t)
+json_t *save_around_new(const struct tokenizer *t)
 {
     if (t->front.used + t->back.used == 0)
-        return byte_level_new(true);
+        return json_null();
     json_t *single = json_array(), *pair = json_array(), *specials = json_object();
     add_around(single, specials, t, &t->front, 0);
     json_array_append_new(single, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id", 0));
@@ -161,6 +161,6 @@ int save_json_new(json_t **out, const struct tokenizer *t, struct error *err)
     json_t *nfc = steps.nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
     *out = json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
         "added_tokens", added_list_new(t), "normalizer", nfc, "pre_tokenizer", pretokenizer_new(&steps),
-        "post_processor", post_processor_new(t), "decoder", byte_level_new(true), "model", model);
+        "post_processor", save_around_new(t), "decoder", byte_level_new(true), "model", model);
     return *out ? 0 : error_memory(err, (unsigned long long)t->vocab.size * 64, "a tokenizer");
 }

@@ -8,6 +8,10 @@
 
 /* A whole tokenizer.json. ERROR_UNSUPPORTED for what it cannot say. */
 int save_json_new(json_t **out, const struct tokenizer *t, struct error *err);
+/* The same for SentencePiece BPE (save_json_spm.c). */
+int save_json_spm_new(json_t **out, const struct tokenizer *t, struct error *err);
+/* "post_processor": the special tokens around a text. */
+json_t *save_around_new(const struct tokenizer *t);
 /* An entry of "added_tokens"; NULL: no memory. */
 json_t *save_added_new(const struct tokenizer *t, size_t i);
 

@@ -274,7 +274,7 @@ static void an_interrupt_leaves_nothing(void **state)
     const char *big = make_model(&(struct made_model) { .layers = 4, .dim = 512, .ffn = 4096, .context = 256 });
     program_start(&p, (const char *const[]) { "quantize", "-m", big, "--to", "q4_k", "--calibrate", text(), "-o",
         test_join(out, "x.gguf"), "-t", "1", NULL });
-    for (int i = 0; i < 3000 && entries(out) == 0; i++) /* until it began to write */
+    for (int i = 0; i < 60000 && entries(out) == 0; i++) /* until it began to write */
         usleep(1000);
     assert_int_equal(entries(out), 1);
     kill(p.pid, SIGINT);
