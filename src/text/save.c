@@ -54,6 +54,9 @@ int save_find_steps(const struct tokenizer *t, struct save_steps *out, struct er
     if (rc == 0)
         out->prefix = text.used > 1 && memcmp(text.data, SPM_SPACE, SPM_SPACE_BYTES) == 0;
     buffer_release(&text);
+    const struct spm *m = is_spm(t) ? t->state : NULL;
+    out->collapses = m && m->collapse_whitespace;
+    out->rules = m && m->rules.count > 0;
     int first = 0;
     if (p && p->count == 2 && p->steps[0].kind == STEP_CHARACTER && !p->steps[0].whole_runs)
         first = 1; /* of all tests of single characters, files have digits */

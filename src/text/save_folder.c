@@ -67,10 +67,11 @@ int tokenizer_save_folder(const struct tokenizer *t, const char *folder, const c
 {
     struct buffer model = { 0 };
     json_t *json = NULL;
-    int rc = 0;
-    if (save_is_byte_level(t))
+    struct save_steps steps;
+    int rc = save_find_steps(t, &steps, err);
+    if (rc == 0 && save_is_byte_level(t))
         rc = save_json_new(&json, t, err);
-    else if (!save_is_unigram(t))
+    else if (rc == 0 && !save_is_unigram(t) && !steps.rules && !steps.collapses) /* else tokenizer.model alone */
         rc = save_json_spm_new(&json, t, err);
     if (rc == 0 && json)
         rc = write_json(folder, "tokenizer.json", json, 1, err);

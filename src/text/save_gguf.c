@@ -114,6 +114,7 @@ static int put_scores(struct gguf_out *o, const struct tokenizer *t, int64_t voc
         for (int64_t id = 0; id < vocabulary; id++)
             gguf_add_real(o, is_hole(t, id) || id >= t->vocab.size ? -10000 : (double)scores[id]);
         gguf_put_flag(o, "tokenizer.ggml.add_space_prefix", steps.prefix);
+        gguf_put_flag(o, "tokenizer.ggml.remove_extra_whitespaces", steps.collapses);
         save_charsmap(t, &rules);
         rc = buffer_check(&rules, "a tokenizer", err);
     }

@@ -14,6 +14,8 @@ struct save_steps {
     bool nfc;          /* characters are composed */
     bool digits_apart; /* every digit is a piece before the pattern cuts the rest */
     bool prefix;       /* SentencePiece: a space goes in front */
+    bool collapses;    /* SentencePiece: runs of spaces become one */
+    bool rules;        /* SentencePiece: characters are replaced by a table (save_charsmap) */
     const char *pattern; /* name of the known pattern; NULL: another */
 };
 int save_find_steps(const struct tokenizer *t, struct save_steps *out, struct error *err);

@@ -76,7 +76,7 @@ int save_spm(struct buffer *out, const struct tokenizer *t, struct error *err)
         add_bytes(&normalizer, 1, rules.used ? "custom" : "identity", rules.used ? 6 : 8);
         add_bytes(&normalizer, 2, rules.data, rules.used);
         add_whole(&normalizer, 3, steps.prefix);
-        add_whole(&normalizer, 4, save_is_unigram(t) && ((const struct spm *)t->state)->collapse_whitespace);
+        add_whole(&normalizer, 4, steps.collapses);
         add_whole(&normalizer, 5, 1);
         add_bytes(out, 2, trainer.data, trainer.used);
         add_bytes(out, 3, normalizer.data, normalizer.used);

@@ -9,6 +9,8 @@
 #include "refusals.h"
 #include "support.h"
 
+#include "failure_publish.h"
+
 #include "base/cpu.h"
 #include "base/filemap.h"
 #include "base/utf8.h"
@@ -370,6 +372,11 @@ static const struct attempt {
     { "a sampler and a reply", try_generate },
     { "a call of a tool", try_tools },
     { "the public interface", try_public },
+    { "a model written as GGUF", failure_gguf },
+    { "a model written as a folder", failure_folder },
+    { "writing a vocabulary of SentencePiece", failure_spm },
+    { "writing a vocabulary of unigram", failure_unigram },
+    { "writing a byte-level vocabulary", failure_byte_level },
 };
 
 /* -- inputs -- */
@@ -533,6 +540,8 @@ static int put_inputs(void **state)
     put_folder("gguf");
     put_part("gguf/m-00001-of-00002.gguf", 0);
     put_part("gguf/m-00002-of-00002.gguf", 1);
+    put_folder("out");
+    failure_root = root;
     put_llama2c();
     put_vocabulary();
     put_byte_level_files();
