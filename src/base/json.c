@@ -63,6 +63,19 @@ double json_real_of(const json_t *object, const char *key, double absent)
     return json_is_number(v) ? json_number_value(v) : absent;
 }
 
+double json_decimal(float x)
+{
+    char text[32];
+    double y = (double)x;
+    for (int digits = 6; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        y = strtod(text, NULL);
+        if ((float)y == x)
+            return y;
+    }
+    return (double)x;
+}
+
 /* ---- writing ---- */
 
 static void json_string_out(struct buffer *b, const char *s, size_t n)

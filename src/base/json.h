@@ -28,5 +28,7 @@ double json_real_of(const json_t *object, const char *key, double absent);
  * NULL is null. */
 #define JSON_WRITE_COMPACT (-1)
 void json_write(struct buffer *out, const json_t *value, int indent);
+/* The shortest decimal that is this float: 1e-5f is 1e-5, as whoever wrote it had it. */
+double json_decimal(float x);
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The metadata of a GGUF file: read with bounds, then asked for typed members. */
+#include "base/json.h"
 #include "base/size.h"
 #include "file/gguf_impl.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,27 +215,13 @@ bool gguf_whole_at(const struct gguf_value *v, uint64_t i, int64_t *out)
     }
 }
 
-/* The shortest decimal that is this float: 1e-5f is 1e-5, as whoever wrote it had it. */
-static double decimal_of(float x)
-{
-    char text[32];
-    double y = (double)x;
-    for (int digits = 6; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        y = strtod(text, NULL);
-        if ((float)y == x)
-            return y;
-    }
-    return (double)x;
-}
-
 bool gguf_real_at(const struct gguf_value *v, uint64_t i, double *out)
 {
     int64_t whole;
     if (i >= v->count)
         return false;
     if (v->element == GGUF_FLOAT32) {
-        *out = decimal_of(gguf_float32_at(v, i));
+        *out = json_decimal(gguf_float32_at(v, i));
         return true;
     }
     if (v->element == GGUF_FLOAT64) {

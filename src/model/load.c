@@ -187,12 +187,6 @@ static int bind_mxfp4(struct loader *in, struct tensor *out, int64_t index, cons
     return 0;
 }
 
-static bool per_expert(const char *pattern)
-{
-    const char *first = strstr(pattern, "%d");
-    return first && strstr(first + 2, "%d");
-}
-
 typedef int bind_fn(struct loader *in, struct tensor *out, int64_t index, const struct role_shape *shape,
     const struct place *at, int stack, int in_stack, struct error *err);
 
@@ -200,7 +194,7 @@ static int bind_experts(struct loader *in, struct weight *w, int layer, const st
     struct place *at, struct error *err)
 {
     int experts = in->model->spec.experts, rc = 0;
-    bool each = per_expert(at->entry->name);
+    bool each = names_per_expert(at->entry->name);
     struct tensor *list = arena_take(&in->model->arena, (size_t)experts, sizeof *list), unused;
     for (int e = 0; rc == 0 && e < experts; e++) {
         if (each)

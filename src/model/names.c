@@ -28,6 +28,12 @@ void names_expand(char out[NAME_SIZE], const char *pattern, int layer, int exper
     out[used] = '\0';
 }
 
+bool names_per_expert(const char *pattern)
+{
+    const char *first = strstr(pattern, "%d");
+    return first && strstr(first + 2, "%d");
+}
+
 int64_t names_find(const struct loader *in, char name[NAME_SIZE])
 {
     const struct name_prefix *p = in->model->spec.arch->prefixes;

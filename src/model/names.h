@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a role is called in the file at hand: the tables of arch.h read forwards. Private to loading. */
+/* What a role is called in the file at hand: the tables of arch.h read forwards. Private to loading and saving. */
 #ifndef WAZN_MODEL_NAMES_H
 #define WAZN_MODEL_NAMES_H
 
@@ -31,6 +31,8 @@ int64_t names_index(const struct loader *in, const char *name);
 int64_t names_find(const struct loader *in, char name[NAME_SIZE]);
 /* "%d" of a table's name replaced by the layer, then the expert. Not printf: the pattern is not a literal. */
 void names_expand(char out[NAME_SIZE], const char *pattern, int layer, int expert);
+/* The pattern names one tensor for each expert. */
+bool names_per_expert(const char *pattern);
 /* Where a role's weight is (its first expert's). ERROR_FORMAT where the file has none of its names. */
 int names_place(const struct loader *in, int role, int layer, struct place *at, struct error *err);
 /* A tensor that may be left over: a buffer, a tied output saved nevertheless, a part that does not concern text. */

@@ -149,12 +149,6 @@ static int add_tensor(struct save *s, const struct weight_name *e, int layer, in
     return 0;
 }
 
-static bool per_expert(const char *pattern)
-{
-    const char *first = strstr(pattern, "%d");
-    return first && strstr(first + 2, "%d");
-}
-
 static int add_role(struct save *s, int role, int layer, struct error *err)
 {
     const struct weight_name *table = NULL, *e = entry_of(s, role, &table);
@@ -167,7 +161,7 @@ static int add_role(struct save *s, int role, int layer, struct error *err)
             role_name(role), s->spec.arch->name);
     if (e > table && strcmp(e[-1].name, e->name) == 0) /* came with the first part */
         return 0;
-    int each = per_expert(e->name) ? s->spec.experts : 0;
+    int each = names_per_expert(e->name) ? s->spec.experts : 0;
     for (int x = 0; rc == 0 && x < each; x++)
         rc = add_tensor(s, e, layer, x, err);
     return each || rc ? rc : add_tensor(s, e, layer, -1, err);

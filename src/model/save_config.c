@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CLOSE 1e-6 /* GGUF stores reals as float32 */
@@ -43,20 +42,6 @@ static void whole(struct config_out *c, const char *key, long long value)
     put(c, key, json_integer(value));
 }
 
-/* A float as the decimal it was read from. */
-static double decimal(float x)
-{
-    char text[32];
-    double y = (double)x;
-    for (int digits = 6; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        y = strtod(text, NULL);
-        if ((float)y == x)
-            return y;
-    }
-    return (double)x;
-}
-
 /* A whole number stays one, as the classes have it: 256, not 256.0. */
 static void put_squared_inverse(struct config_out *c, const char *key, float scale)
 {
@@ -76,7 +61,7 @@ static void put_gpt2(struct config_out *c)
     whole(c, "n_inner", s->ffn);
     whole(c, "n_positions", s->context);
     whole(c, "n_ctx", s->context);
-    put(c, "layer_norm_epsilon", json_real(decimal(s->norm_eps)));
+    put(c, "layer_norm_epsilon", json_real(json_decimal(s->norm_eps)));
     put(c, "activation_function", json_string("gelu_new"));
 }
 
@@ -90,7 +75,7 @@ static void put_sizes(struct config_out *c)
     whole(c, "head_dim", s->head_dim);
     whole(c, "intermediate_size", s->ffn);
     whole(c, "max_position_embeddings", s->context);
-    put(c, "rms_norm_eps", json_real(decimal(s->norm_eps)));
+    put(c, "rms_norm_eps", json_real(json_decimal(s->norm_eps)));
     put(c, "attention_bias", json_boolean(s->qkv_bias));
     if (s->ffn_bias)
         put(c, "mlp_bias", json_true());
@@ -108,7 +93,7 @@ static void put_experts(struct config_out *c)
     whole(c, qwen ? "num_experts" : "num_local_experts", s->experts);
     whole(c, "num_experts_per_tok", s->experts_used);
     if (s->arch == &arch_gpt_oss)
-        put(c, "swiglu_limit", json_real(decimal(s->activation.limit)));
+        put(c, "swiglu_limit", json_real(json_decimal(s->activation.limit)));
     for (int i = 0; qwen && i < s->layers; i++)
         if (!s->layer[i].moe && json_array_append_new(dense, json_integer(i)) != 0)
             c->failed = true;
@@ -222,8 +207,8 @@ static void put_gemma(struct config_out *c)
     put(c, "hidden_activation", json_string("gelu_pytorch_tanh"));
     put_squared_inverse(c, "query_pre_attn_scalar", s->attention_scale);
     put(c, "attn_logit_softcapping",
-        s->attention_softcap > 0 ? json_real(decimal(s->attention_softcap)) : json_null());
-    put(c, "final_logit_softcapping", s->logit_softcap > 0 ? json_real(decimal(s->logit_softcap)) : json_null());
+        s->attention_softcap > 0 ? json_real(json_decimal(s->attention_softcap)) : json_null());
+    put(c, "final_logit_softcapping", s->logit_softcap > 0 ? json_real(json_decimal(s->logit_softcap)) : json_null());
 }
 
 static void put_all(struct config_out *c)
