@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "publish/encode.h"
 
-#include "backend/cpu/parallel.h"
 #include "base/arena.h"
+#include "base/pool.h"
 
 
 #define ITEM_VALUES 65536 /* numbers one thread encodes at a time */
-#define NUMBER_WORK 8     /* multiplications that encoding one takes, at least */
 #define BATCH_BYTES ((size_t)16 << 20) /* encoded between two writes, but at least an item for each thread */
 
 struct encode_batch {
@@ -18,6 +17,7 @@ struct encode_batch {
     int count;           /* rows in this batch */
     size_t row_bytes;
     struct arena arena;
+    struct pool *pool;
     unsigned char *out;         /* (items * item_rows) encoded rows */
     float *values, *scratch;    /* (threads) of an item's rows, and of save_decode */
     size_t value_count, scratch_count;
@@ -77,11 +77,10 @@ static void encode_item(void *job, int item, int thread)
 static int run_batch(struct encode_batch *b, struct encode_loss *sum, struct error *err)
 {
     const struct encode_task *t = b->task;
-    const struct flow threads = { .threads = t->threads };
     int items = (b->count + b->item_rows - 1) / b->item_rows;
     if (t->cancelled && t->cancelled(t->context))
         return error_set(err, ERROR_CANCELLED, "stopped while encoding \"%s\"", b->about->name);
-    parallel_run(&threads, items, (double)b->count * (double)b->about->cols * NUMBER_WORK, encode_item, b);
+    pool_run(b->pool, items, encode_item, b);
     for (int i = 0; i < items; i++) {
         sum->error += b->losses[i].error;
         sum->square += b->losses[i].square;
@@ -107,11 +106,13 @@ int encode_run(const struct encode_task *task, struct encode_loss *loss, struct 
         return rc;
     }
     layout(&b);
+    rc = pool_open(&b.pool, task->threads, err);
     for (; rc == 0 && b.first < b.rows; b.first += b.count) {
         int64_t most = (int64_t)b.items * b.item_rows, left = b.rows - b.first;
         b.count = (int)(left < most ? left : most);
         rc = run_batch(&b, &sum, err);
     }
+    pool_close(b.pool);
     arena_release(&b.arena);
     if (loss)
         *loss = sum;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "publish/loss.h"
 
-#include "backend/cpu/parallel.h"
 #include "base/filemap.h"
+#include "base/pool.h"
 #include "base/utf8.h"
 #include "file/gguf.h"
 #include "publish/windows.h"
@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBER_WORK 40 /* multiplications that one logit of a row takes: three exponentials */
 #define LOSS_FILE_MAX ((size_t)16 << 20)
 
 struct row_loss {
@@ -69,19 +68,20 @@ static int ascending(const void *a, const void *b)
 static int run(struct loss *out, struct compare *c, double *kls, int threads, const struct publish_watch *watch,
     struct error *err)
 {
-    const struct flow flow = { .threads = threads };
+    struct pool *pool = NULL;
     double kl = 0, same = 0, surprise = 0, surprise_source = 0;
-    int rc = 0, count = 0;
+    int count = 0, rc = pool_open(&pool, threads, err);
     for (c->at = 0; rc == 0 && c->at < c->n; c->at += (size_t)count) {
         if (watch_stopped(watch))
-            return error_set(err, ERROR_CANCELLED, "stopped after %zu of %zu tokens of measuring", c->at, c->n);
+            rc = error_set(err, ERROR_CANCELLED, "stopped after %zu of %zu tokens of measuring", c->at, c->n);
         watch_report(watch, "measuring the loss", "tokens", c->at, c->n);
-        rc = windows_step(&c->source, c->ids, c->n, c->at, &count, err);
+        if (rc == 0)
+            rc = windows_step(&c->source, c->ids, c->n, c->at, &count, err);
         if (rc == 0)
             rc = windows_step(&c->quantized, c->ids, c->n, c->at, &count, err);
         if (rc)
-            return rc;
-        parallel_run(&flow, count, (double)count * (double)c->vocabulary * NUMBER_WORK, compare_row, c);
+            break;
+        pool_run(pool, count, compare_row, c);
         for (int i = 0; i < count; i++) {
             kls[c->at + (size_t)i] = c->rows[i].kl;
             kl += c->rows[i].kl;
@@ -90,6 +90,9 @@ static int run(struct loss *out, struct compare *c, double *kls, int threads, co
             surprise_source += c->rows[i].surprise_source;
         }
     }
+    pool_close(pool);
+    if (rc)
+        return rc;
     double n = (double)c->n;
     qsort(kls, c->n, sizeof *kls, ascending);
     *out = (struct loss) { .tokens = c->n, .kl_mean = kl / n, .kl_median = kls[c->n / 2],

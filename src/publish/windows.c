@@ -46,7 +46,7 @@ int windows_step(struct windows *r, const int32_t *ids, size_t n, size_t at, int
     left = n - at < left ? n - at : left;
     *count = left < WINDOWS_STEP ? (int)left : WINDOWS_STEP;
     if (at % window == 0)
-        r->kv.length = r->kv.reached = 0;
+        kv_cut(&r->kv, 0);
     struct pass_sequence sequence = { .kv = &r->kv, .ids = ids + at, .count = *count, .all_logits = true };
     return pass_run(r->pass, &sequence, 1, err);
 }

@@ -116,7 +116,7 @@ static void check_logits(const struct golden_case *c, const char *path)
     struct runner r;
     runner_open(&r, path);
     float *logits = runner_logits_new(&r, c->ids, c->n_ids, &whole);
-    compare_rows(&r, json_object_get(c->json, "rows"), logits, REFERENCE_FLOAT32, &worst);
+    compare_rows(&r, json_object_get(c->json, "rows"), NULL, logits, REFERENCE_FLOAT32, &worst);
     free(logits);
     runner_close(&r);
 }
