@@ -18,8 +18,8 @@
 #define BUFFER_BYTES ((size_t)256 << 20) /* beyond any cache that matters */
 #define SLICE_BYTES ((size_t)16 << 20)   /* read in one turn: short against the scheduler's, long against a call */
 #define TURNS 64
-#define PANEL_VALUE_BYTES 64 /* of a panel or a column for each value of a row, more than any has */
-#define COLUMN_VALUE_BYTES 2
+#define PANEL_VALUE_BYTES 64 /* of a panel for each value of a row, at least what any has */
+#define COLUMN_VALUE_BYTES 3 /* of a column */
 #define BATCH_ROWS 1024
 #define ROW_MAX 4096 /* values: so many rows of any format are within a slice */
 #define BATCH_MAX 128
@@ -167,7 +167,7 @@ static double time_peak(const struct bench *b, const struct format *f, double *o
 {
     const long rounds = 200000;
     double start = thread_seconds();
-    *operations = 2 * (f->pair == FORMAT_f32 ? probe_fp32(rounds, b->features) : probe_int8(rounds, b->features));
+    *operations = 2 * probe_products(f->pair, rounds, b->features);
     return thread_seconds() - start;
 }
 
@@ -191,7 +191,7 @@ static double time_panels(const struct bench *b, const struct format *f, const s
 }
 
 /* Several tokens, one thread: the weights come from memory, the activations stay in the caches. The peak is that of
- * float32 or of int8. */
+ * the unit that multiplies the format's pair. */
 static void bench_batch(const struct bench *b, const struct format *f, int count, int panels)
 {
     const struct dots_version *v = best_version(f, b->features);

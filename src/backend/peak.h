@@ -11,7 +11,7 @@
 int peak_read(double *bytes_per_second, int threads, struct error *err);
 
 /* Multiply-accumulates a second of all threads together, in registers, by the unit that multiplies weights of this
- * format: int8 where activations are encoded to integers, else float32. */
+ * format: int8 where activations are encoded to integers, bf16 where the processor multiplies such, else float32. */
 int peak_products(double *per_second, const struct format *weights, int threads, struct error *err);
 
 #endif

@@ -24,9 +24,11 @@
  * here and as many in the reference, their errors added as independent ones are, with room; position / 2: references
  * round rope's angles to float32, so what is rotated at position p is off by up to p roundings in the fastest of its
  * pairs, by less in the others. Quantized weights are the same numbers on both sides and cost nothing. Where products
- * are taken with activations rounded to 8 bits, e grows by 4 sqrt(b) / (127 sqrt(12)): steps of 1/127 of the largest of
- * b values are off by at most sqrt(b) / (127 sqrt(12)) of their length, a layer rounds four times (before q k v, out,
- * gate and up, down), which is twice as far, and as much again is room: one draw of signs stands for all. */
+ * are taken with activations rounded to 8 bits, e grows by 4 s / sqrt(12): rounding to steps of s is off by at most
+ * s / sqrt(12) of the length of what is rounded, a layer rounds four times (before q k v, out, gate and up, down),
+ * which is twice as far, and as much again is room: one draw of signs stands for all. Whole numbers have steps of 1/127
+ * of the largest of b values: s = sqrt(b) / 127. bf16, with its 8 significant bits, has steps of at most 2^-7 of each
+ * value: s = 2^-7. */
 #ifndef WAZN_INFER_TRACE_H
 #define WAZN_INFER_TRACE_H
 
@@ -76,9 +78,9 @@ static inline bool trace_agrees(const struct trace_step *s)
 /* "embedding", "layer 3", "logits": of step i of layers + 2. */
 const char *trace_step_name(char text[32], int i, int layers);
 
-/* Whether the model's products round activations to 8 bits on this machine: the largest block that shares a scale, 0
- * for none; names of the weights' formats go to `names` (may be NULL). */
-int trace_rounding(const struct model *m, struct buffer *names);
+/* How far the model's products round activations on this machine: the largest s (see above), 0 for not at all; names of
+ * the weights' formats go to `names` (may be NULL). */
+double trace_rounding(const struct model *m, struct buffer *names);
 
 /* Compare; steps: (layers + 2). A missing embedding leaves step 0 zeroed. Keys and values are kept in float32. */
 int trace_compare(struct trace_step *steps, const struct model *m, const struct trace_values *reference, int threads,

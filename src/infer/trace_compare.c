@@ -22,7 +22,7 @@ struct comparison {
     struct arena arena; /* of the kv */
     struct random random;
     int first, count; /* tokens of the pass that runs */
-    double rounding;  /* the share of e that 8-bit activations add */
+    double rounding;  /* the share of e that rounded activations add */
 };
 
 const char *trace_step_name(char text[32], int i, int layers)
@@ -33,10 +33,10 @@ const char *trace_step_name(char text[32], int i, int layers)
     return text;
 }
 
-int trace_rounding(const struct model *m, struct buffer *names)
+double trace_rounding(const struct model *m, struct buffer *names)
 {
     struct model_size size;
-    int block = 0;
+    double most = 0;
     model_measure(m, &size);
     for (int i = 0; i < FORMAT_COUNT; i++) {
         const struct format *pair = formats[formats[i]->pair];
@@ -44,9 +44,10 @@ int trace_rounding(const struct model *m, struct buffer *names)
             continue;
         if (names)
             buffer_printf(names, "%s%s", names->used ? ", " : "", formats[i]->name);
-        block = pair->block > block ? pair->block : block;
+        double step = pair->id == FORMAT_bf16 ? 0x1p-7 : sqrt(pair->block) / 127;
+        most = step > most ? step : most;
     }
-    return block;
+    return most;
 }
 
 /* ---- one step ---- */
@@ -180,8 +181,7 @@ int trace_compare(struct trace_step *steps, const struct model *m, const struct 
     const struct session_watch *watch, struct error *err)
 {
     struct comparison c = { .spec = model_spec(m), .reference = reference, .steps = steps };
-    int block = trace_rounding(m, NULL);
-    c.rounding = 4 * sqrt((double)block) / (127 * sqrt(12));
+    c.rounding = 4 * trace_rounding(m, NULL) / sqrt(12);
     memset(steps, 0, ((size_t)c.spec->layers + 2) * sizeof *steps);
     random_seed(&c.random, 1);
     int rc = open_run(&c, m, threads, err);

@@ -84,7 +84,9 @@ static const struct probe_version fp32_versions[] = { { CPU_AVX512, fp32_avx512 
     { 0, fp32_c } };
 static const struct probe_version int8_versions[] = { { CPU_AVX512 | CPU_AVX512_VNNI, int8_vnni },
     { CPU_AVX2, int8_avx2 }, { 0, int8_c } };
-static const struct probe_version bf16_versions[] = { { CPU_AVX512 | CPU_AVX512_BF16, bf16_avx512 }, { 0, NULL } };
+/* Without an instruction for it, bf16 is multiplied as float32. */
+static const struct probe_version bf16_versions[] = { { CPU_AVX512 | CPU_AVX512_BF16, bf16_avx512 },
+    { CPU_AVX512, fp32_avx512 }, { CPU_AVX2, fp32_avx2 }, { 0, fp32_c } };
 #elif defined(__aarch64__)
 #define DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
 PROBE(fp32_neon, , float32x4_t, "w", 4, vfmaq_f32(acc[c], a, b))
@@ -94,7 +96,7 @@ PROBE(int8_neon, , int32x4_t, "w", 8,
     vpadalq_s16(acc[c], vmull_s8(vreinterpret_s8_s32(vget_low_s32(a)), vreinterpret_s8_s32(vget_high_s32(b)))))
 static const struct probe_version fp32_versions[] = { { 0, fp32_neon } };
 static const struct probe_version int8_versions[] = { { CPU_NEON | CPU_DOTPROD, int8_dotprod }, { 0, int8_neon } };
-static const struct probe_version bf16_versions[] = { { 0, NULL } };
+static const struct probe_version bf16_versions[] = { { 0, fp32_neon } };
 #else
 typedef float plain_floats __attribute__((vector_size(16)));
 typedef int32_t plain_words __attribute__((vector_size(16)));
@@ -102,27 +104,15 @@ PROBE(fp32_c, , plain_floats, "m", 4, acc[c] + a * b)
 PROBE(int8_c, , plain_words, "m", 4, acc[c] + a * b)
 static const struct probe_version fp32_versions[] = { { 0, fp32_c } };
 static const struct probe_version int8_versions[] = { { 0, int8_c } };
-static const struct probe_version bf16_versions[] = { { 0, NULL } };
+static const struct probe_version bf16_versions[] = { { 0, fp32_c } };
 #endif
 
-static double run_best(const struct probe_version *v, long rounds, unsigned features)
+double probe_products(enum format_id pair, long rounds, unsigned features)
 {
+    const struct probe_version *v = pair == FORMAT_f32 ? fp32_versions
+        : pair == FORMAT_bf16                          ? bf16_versions
+                                                       : int8_versions;
     while (v->needs & ~features)
         v++;
-    return v->run ? v->run(rounds) : 0;
-}
-
-double probe_fp32(long rounds, unsigned features)
-{
-    return run_best(fp32_versions, rounds, features);
-}
-
-double probe_int8(long rounds, unsigned features)
-{
-    return run_best(int8_versions, rounds, features);
-}
-
-double probe_bf16(long rounds, unsigned features)
-{
-    return run_best(bf16_versions, rounds, features);
+    return v->run(rounds);
 }

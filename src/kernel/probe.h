@@ -4,6 +4,8 @@
 #ifndef WAZN_KERNEL_PROBE_H
 #define WAZN_KERNEL_PROBE_H
 
+#include "tensor/format.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,11 +13,9 @@
 uint64_t probe_read(const void *data, size_t size);
 
 /* Runs `rounds` rounds of independent multiply-accumulates in registers, with the best instructions among `features`
- * (enum cpu_feature), and returns how many were done. float32 by float32 into float32: */
-double probe_fp32(long rounds, unsigned features);
-/* int8 by int8 into int32: */
-double probe_int8(long rounds, unsigned features);
-/* bfloat16 by bfloat16 into float32; 0 where the processor has no instruction for it: */
-double probe_bf16(long rounds, unsigned features);
+ * (enum cpu_feature), and returns how many were done. pair: what activations are encoded to. f32: float32 by float32
+ * into float32; bf16: bf16 by bf16 into float32, where the processor has an instruction for it, else as f32; others:
+ * int8 by int8 into int32. */
+double probe_products(enum format_id pair, long rounds, unsigned features);
 
 #endif

@@ -48,6 +48,16 @@ static void compare_row(const struct runner *r, const json_t *row, const json_t 
     }
 }
 
+double compare_share(const float *rounded, const float *exact, int64_t n)
+{
+    double lost = 0, whole = 0;
+    for (int64_t i = 0; i < n; i++) {
+        lost += pow((double)rounded[i] - (double)exact[i], 2);
+        whole += pow((double)exact[i], 2);
+    }
+    return sqrt(lost / whole);
+}
+
 void compare_rows(const struct runner *r, const json_t *rows, const json_t *exact, const float *logits,
     enum reference reference, struct worst *worst)
 {

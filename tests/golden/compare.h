@@ -22,4 +22,7 @@ double compare_bound(int layers, int position, enum reference reference);
 void compare_rows(const struct runner *r, const json_t *rows, const json_t *exact, const float *logits,
     enum reference reference, struct worst *worst);
 
+/* What rounding activations changes: root of the mean square, as a share of the exact logits' own. */
+double compare_share(const float *rounded, const float *exact, int64_t n);
+
 #endif

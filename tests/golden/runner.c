@@ -31,6 +31,22 @@ void runner_close(struct runner *r)
     source_close(r->source);
 }
 
+void runner_rounding_off(struct runner_dots *kept)
+{
+    kept->split = kernels.mxfp4_split_dots;
+    memcpy(kept->dots, kernels.dots, sizeof kept->dots);
+    kernels.mxfp4_split_dots = NULL;
+    for (int i = 0; i < FORMAT_COUNT; i++)
+        if (formats[i]->pair != FORMAT_f32)
+            kernels.dots[i] = NULL;
+}
+
+void runner_rounding_on(const struct runner_dots *kept)
+{
+    kernels.mxfp4_split_dots = kept->split;
+    memcpy(kernels.dots, kept->dots, sizeof kept->dots);
+}
+
 static void kv_open(struct kv *kv, struct arena *a, const struct spec *s, const struct kv_options *o)
 {
     struct error err = { 0 };

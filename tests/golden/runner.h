@@ -5,6 +5,7 @@
 
 #include "file/source.h"
 #include "model/pass.h"
+#include "tensor/format.h"
 
 struct runner {
     struct source *source;
@@ -14,6 +15,14 @@ struct runner {
 
 void runner_open(struct runner *r, const char *path);
 void runner_close(struct runner *r);
+
+/* From _off to _on products are taken as references take them: of decoded weights and activations that are not
+ * rounded. runner_open ends it too. */
+struct runner_dots {
+    dots_fn *dots[FORMAT_COUNT], *split;
+};
+void runner_rounding_off(struct runner_dots *kept);
+void runner_rounding_on(const struct runner_dots *kept);
 
 struct cut {
     const struct format *format; /* of the cache */

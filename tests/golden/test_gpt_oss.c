@@ -3,6 +3,7 @@
  * have: Hugging Face's two tensors, the original checkpoint's, dequantized ones, GGUF. */
 #include "case.h"
 #include "compare.h"
+#include "recorded.h"
 #include "runner.h"
 
 #include "support.h"
@@ -220,43 +221,14 @@ static void assert_same(const struct golden_case *c, const float *have, const fl
                 (long long)(i / vocabulary), (double)have[i], (double)want[i]);
 }
 
-/* Root of the mean square of what rounding activations to 8 bits changes, as a share of the logits' own. */
-static double share_lost(const float *packed, const float *exact, int64_t n)
-{
-    double lost = 0, whole = 0;
-    for (int64_t i = 0; i < n; i++) {
-        lost += pow((double)packed[i] - (double)exact[i], 2);
-        whole += pow((double)exact[i], 2);
-    }
-    return sqrt(lost / whole);
-}
-
-/* MXFP4 decoded and multiplied as float32, as the references do; else packed, with activations rounded to 8 bits. */
-struct integer_dots {
-    dots_fn *whole, *split;
-};
-
-static struct integer_dots integer_dots_off(void)
-{
-    struct integer_dots dots = { kernels.dots[FORMAT_mxfp4], kernels.mxfp4_split_dots };
-    assert_true(dots.whole && dots.split);
-    kernels.dots[FORMAT_mxfp4] = kernels.mxfp4_split_dots = NULL;
-    return dots;
-}
-
-static void integer_dots_on(const struct integer_dots *dots)
-{
-    kernels.dots[FORMAT_mxfp4] = dots->whole;
-    kernels.mxfp4_split_dots = dots->split;
-}
-
 static float *run_form(struct runner *r, const struct golden_case *c, bool packed, const struct cut *cut)
 {
     if (packed)
         return runner_logits_new(r, c->ids, c->n_ids, cut);
-    struct integer_dots dots = integer_dots_off();
+    struct runner_dots kept;
+    runner_rounding_off(&kept);
     float *logits = runner_logits_new(r, c->ids, c->n_ids, cut);
-    integer_dots_on(&dots);
+    runner_rounding_on(&kept);
     return logits;
 }
 
@@ -307,7 +279,7 @@ static void check_mxfp4(void **state)
         assert_same(&c, exact[form], exact[0], vocabulary, "dequantized and decoded");
         assert_same(&c, packed[form], packed[1], vocabulary, "GGUF and two tensors");
     }
-    double lost = share_lost(packed[1], exact[1], c.n_ids * vocabulary);
+    double lost = compare_share(packed[1], exact[1], c.n_ids * vocabulary);
     printf("%-18s activations of 8 bits lose %.4f of the logits\n", c.name, lost);
     assert_true(lost > 0 && lost < 0.05);
     for (int form = 0; form < FORMS; form++) {
@@ -446,9 +418,10 @@ static void check_layers(void **state)
     case_read(&c, *state);
     struct traced t = { .c = &c };
     runner_open(&r, write_form(&c, json_object_get(c.json, "packed") ? 2 : 0));
-    struct integer_dots dots = integer_dots_off();
+    struct runner_dots kept;
+    runner_rounding_off(&kept);
     run_traced(&r, &t);
-    integer_dots_on(&dots);
+    runner_rounding_on(&kept);
     assert_int_equal(t.seen, 2 * r.spec->layers);
     printf("%-18s worst value behind a layer: openai %.1f units, transformers %.1f, float64 %.1f\n", c.name,
         t.worst[0], t.worst[1], t.worst[2]);
@@ -458,85 +431,24 @@ static void check_layers(void **state)
 
 /* ---- packed products against a reference that multiplied in float32 ---- */
 
-#define TRACED_MAX 8
-
-struct recorded {
-    float *layers[TRACED_MAX], *logits;
-    int64_t vocabulary;
-};
-
-static void record(void *context, int layer, float *x, int tokens, int width)
-{
-    struct recorded *to = context;
-    assert_true(layer < TRACED_MAX);
-    if (layer >= 0)
-        memcpy(to->layers[layer], x, (size_t)tokens * (size_t)width * sizeof *x);
-}
-
-static int record_row(void *context, size_t index, const float *logits, struct error *err)
-{
-    struct recorded *to = context;
-    (void)err;
-    memcpy(to->logits + (int64_t)index * to->vocabulary, logits, (size_t)to->vocabulary * sizeof *logits);
-    return 0;
-}
-
-static void record_run(const struct runner *r, const struct golden_case *c, struct recorded *to)
-{
-    struct session_options o = { .kv_format = &format_f32, .context = c->n_ids, .logits = c->n_ids, .threads = 2,
-        .trace = record, .trace_context = to };
-    struct session *s;
-    to->vocabulary = r->spec->vocabulary;
-    to->logits = calloc((size_t)c->n_ids * (size_t)to->vocabulary, sizeof(float));
-    assert_non_null(to->logits);
-    for (int i = 0; i < r->spec->layers; i++)
-        assert_non_null(to->layers[i] = calloc((size_t)c->n_ids * (size_t)r->spec->dim, sizeof(float)));
-    assert_int_equal(session_open(&s, r->model, &o, NULL), 0);
-    assert_int_equal(session_each(s, c->ids, (size_t)c->n_ids, record_row, to, NULL, NULL), 0);
-    session_close(s);
-}
-
-/* All steps agree but `differs` (-1: all agree). */
-static void expect_steps(const struct runner *r, const struct trace_values *values, int differs)
-{
-    struct trace_step steps[TRACED_MAX + 2];
-    struct error err = { 0 };
-    if (trace_compare(steps, r->model, values, 2, NULL, &err) != 0)
-        fail_msg("%s", err.text);
-    for (int i = 1; i < r->spec->layers + 2; i++) {
-        if (trace_agrees(&steps[i]) != (i != differs))
-            fail_msg("step %d: own %.3g, allowed %.3g", i, steps[i].own, steps[i].allowed);
-        if (i <= r->spec->layers)
-            assert_true(steps[i].own > 1e-4); /* the rounding was there */
-    }
-}
-
 static void packed_layers_agree_within_8_bits(void **state)
 {
     struct golden_case c;
     struct runner r;
-    struct recorded run = { 0 };
+    struct recorded run;
     struct buffer names = { 0 };
     case_read(&c, *state);
     runner_open(&r, write_form(&c, 0));
-    assert_int_equal(trace_rounding(r.model, NULL), 0);
-    record_run(&r, &c, &run);
+    assert_true(trace_rounding(r.model, NULL) == 0);
+    recorded_make(&run, &r, &c);
     runner_close(&r);
     runner_open(&r, write_form(&c, 2));
-    assert_int_equal(trace_rounding(r.model, &names), 32);
+    assert_true(trace_rounding(r.model, &names) == sqrt(32) / 127);
     assert_string_equal(names.data, "mxfp4");
-    struct trace_values values = { .tokens = c.n_ids, .ids = c.ids, .layers = (const float **)run.layers,
-        .logits = run.logits };
-    expect_steps(&r, &values, -1);
-    /* What 8 bits cannot be blamed for; the logits agree still, as the final norm takes the length away. */
-    for (int i = 0; i < c.n_ids * r.spec->dim; i++)
-        run.layers[r.spec->layers - 1][i] *= 1.2f;
-    expect_steps(&r, &values, r.spec->layers);
+    recorded_compare(&run, &r, 1.2f);
     runner_close(&r);
     buffer_release(&names);
-    for (int i = 0; i < TRACED_MAX; i++)
-        free(run.layers[i]);
-    free(run.logits);
+    recorded_release(&run);
     case_release(&c);
 }
 

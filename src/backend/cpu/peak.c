@@ -6,7 +6,6 @@
 #include "kernel/kernel.h"
 #include "kernel/probe.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,7 +51,7 @@ int peak_read(double *bytes_per_second, int threads, struct error *err)
 }
 
 struct products {
-    bool floats;
+    enum format_id pair;
     double begun;
     double made[]; /* (threads) */
 };
@@ -63,8 +62,7 @@ static void multiply(void *job, int item, int thread)
     struct products *p = job;
     (void)thread;
     while (clock_seconds() - p->begun < PRODUCTS_SECONDS)
-        p->made[item] += p->floats ? probe_fp32(PRODUCTS_ROUNDS, kernels.features)
-                                   : probe_int8(PRODUCTS_ROUNDS, kernels.features);
+        p->made[item] += probe_products(p->pair, PRODUCTS_ROUNDS, kernels.features);
 }
 
 int peak_products(double *per_second, const struct format *weights, int threads, struct error *err)
@@ -77,7 +75,7 @@ int peak_products(double *per_second, const struct format *weights, int threads,
     for (int i = 0; rc == 0 && i < TRIES; i++) {
         double sum = 0;
         memset(p, 0, size);
-        p->floats = weights->pair == FORMAT_f32;
+        p->pair = weights->pair;
         p->begun = clock_seconds();
         pool_run(pool, threads, multiply, p);
         double seconds = clock_seconds() - p->begun;

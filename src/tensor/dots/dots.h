@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The versions of every format's `dots` (tensor/format.h), best first, plain C last.
  *
- * Three units cover all formats, each with one tile per instruction set: `float` (f32, f16, bf16 times f32),
- * `block32` (blocks of 32 integers times q8_0 or q8_1) and `super` (blocks of 256 integers times q8_k). A format
- * adds only how its bytes become integers and scales.
+ * Three units cover all formats, each with one tile per instruction set: `float` (f32 and f16 times f32,
+ * bf16 times bf16), `block32` (blocks of 32 integers times q8_0 or q8_1) and `super` (blocks of 256 integers times
+ * q8_k). A format adds only how its bytes become integers and scales.
  *
  * In the integer units every version computes the same exact integer sum for each piece of the row that shares one
  * scale (a block of 32; a super-block, with its integer sub-scales), so versions differ only by the order in which

@@ -33,7 +33,7 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
 #else
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 /* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does.

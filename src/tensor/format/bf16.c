@@ -26,6 +26,6 @@ const struct format format_bf16 = {
     .block_bytes = 2,
     .encode = encode,
     .decode = decode,
-    .pair = FORMAT_f32,
+    .pair = FORMAT_bf16,
     .dots = bf16_dots,
 };
