@@ -74,7 +74,7 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
         }
 }
 
-DOTS_FROM_TILES(bf16, avx512_bf16, TARGET_AVX512_BF16, tile, ROWS, COLUMNS, FAR)
+DOTS_FROM_TILES(bf16, avx512_bf16, TARGET_AVX512_BF16, tile, ROWS, COLUMNS)
 
 /* Panels: bound by arithmetic. A panel is 32 rows, or its last one 16: group after group, of each pair first 16 rows,
  * then the other 16. A group is a sixteenth of the panel and stays in the first-level cache while columns pass by. */
