@@ -291,6 +291,17 @@ static int open_sampling(struct loaded *l, struct error *err)
     return rc ? rc : guide_open(&l->guide, &guide, err);
 }
 
+/* With --force: reading everything first would push out what was read before. */
+static void warn_too_large(const struct loaded *l)
+{
+    char needs[32], has[32];
+    const struct plan *p = &l->plan;
+    fprintf(stderr,
+        "wazn: this takes %s of memory and %s is available: weights are read from the file as they are used, again and "
+        "again, at the speed of the disk\n",
+        terminal_bytes(needs, p->weights_mapped + p->kv + p->scratch), terminal_bytes(has, p->available));
+}
+
 int loaded_session(struct loaded *l, struct error *err)
 {
     show_plan(l);
@@ -301,7 +312,9 @@ int loaded_session(struct loaded *l, struct error *err)
         rc = session_open(&l->session, l->model, &l->session_options, err);
     if (rc == 0 && l->samples)
         rc = open_sampling(l, err);
-    if (rc == 0)
+    if (rc == 0 && !plan_fits(&l->plan))
+        warn_too_large(l);
+    else if (rc == 0)
         rc = read_weights(l, err);
     l->seconds = clock_seconds() - l->begun;
     return rc;

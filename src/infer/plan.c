@@ -82,15 +82,24 @@ static void tell_kv(char *text, size_t size, const struct model *m, const struct
         kv > kv_small ? mebibytes(kv - kv_small) : 0.0);
 }
 
+/* The largest of the usual formats that is clearly smaller than what the weights are now. */
 static void tell_weights(char *text, size_t size, const struct model *m)
 {
+    const struct format *const smaller[] = { &format_q8_0, &format_q4_0, &format_q2_k };
     struct model_size s;
     model_measure(m, &s);
-    uint64_t now = s.mapped_bytes + s.copied_bytes;
-    const struct format *f = (double)now > 1.2 * 1.0625 * (double)s.parameters ? &format_q8_0 : &format_q4_0;
-    double bytes = (double)s.parameters * f->block_bytes / f->block;
-    snprintf(text, size, "the same model in a smaller format (%s: weights of about %.1f MiB instead of %.1f MiB)",
-        f->name, bytes / (1024.0 * 1024.0), mebibytes(now));
+    const double now = (double)(s.mapped_bytes + s.copied_bytes);
+    for (size_t i = 0; i < sizeof smaller / sizeof *smaller; i++) {
+        const struct format *f = smaller[i];
+        double bytes = (double)s.parameters * f->block_bytes / f->block;
+        if (bytes > 0.9 * now)
+            continue;
+        snprintf(text, size, "the same model in a smaller format (%s: weights of about %.1f MiB instead of %.1f MiB)",
+            f->name, bytes / (1024.0 * 1024.0), now / (1024.0 * 1024.0));
+        return;
+    }
+    snprintf(text, size, "a smaller model (this one's weights of %.1f MiB are in small formats already)",
+        now / (1024.0 * 1024.0));
 }
 
 int plan_check(const struct plan *p, const struct model *m, const struct session_options *options, struct error *err)
