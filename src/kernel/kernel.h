@@ -13,8 +13,16 @@
 
 /* y = x / sqrt(mean(x^2) + eps) * (offset + gain). gain may be NULL (ones). y may be x. (Zhang and Sennrich 2019) */
 typedef void rmsnorm_fn(float *y, const float *x, const float *gain, float offset, int n, float eps);
+/* Adds to dx and dgain the gradients of rmsnorm's x and gain, where dy is that of y: with g = dy * (offset + gain) and
+ * r = 1 / sqrt(mean(x^2) + eps), dx += r (g - x r^2 mean(g * x)), dgain += dy * x r. gain and dgain may be NULL. */
+typedef void rmsnorm_backward_fn(float *dx, float *dgain, const float *dy, const float *x, const float *gain,
+    float offset, int n, float eps);
 /* y = (x - mean) / sqrt(variance + eps) * gain + bias; gain and bias may be NULL. y may be x. (Ba et al. 2016) */
 typedef void layernorm_fn(float *y, const float *x, const float *gain, const float *bias, int n, float eps);
+/* The same for layernorm: with z = (x - mean) r and g = dy * gain, dx += r (g - mean(g) - z mean(g * z)),
+ * dgain += dy * z, dbias += dy. gain, dgain and dbias may be NULL. */
+typedef void layernorm_backward_fn(float *dx, float *dgain, float *dbias, const float *dy, const float *x,
+    const float *gain, int n, float eps);
 /* In place: x = exp(x - max) / (sum exp(x - max) + exp(sink - max)); sink: -INFINITY for none. */
 typedef void softmax_fn(float *x, int n, float sink);
 /* One block of a softmax whose blocks come one after another (Milakov and Gimelshein 2018). Before: *max and *sum
@@ -22,23 +30,40 @@ typedef void softmax_fn(float *x, int n, float sink);
  * they include this block, x = exp(x - *max), and *shrink = exp(old max - new max): what everything summed so far
  * must be scaled by. */
 typedef void softmax_step_fn(float *x, int n, float *max, float *sum, float *shrink);
-/* y[c] += sum over r < rows of p[c][r] * v[r], for c < count rows of n floats; strides in floats. Terms are added in
- * rising r, one rounding pattern for all outputs: cutting count, rows (in order) or n elsewhere changes nothing. */
-typedef void mix_fn(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, size_t v_stride,
-    int count, int rows, int n);
+/* A part of a softmax over scores s that may be capped, c = cap tanh(s / cap) (cap 0: c = s), once its maximum and sum
+ * are known. In place: x holds s and becomes p = exp(c - max) / sum; dx holds the gradients of p and becomes those of
+ * s, p (dx - dot) (1 - (c / cap)^2), where dot is the sum of p * dx over the whole softmax. (Dao et al. 2022) */
+typedef void softmax_backward_fn(float *x, float *dx, int n, float max, float sum, float dot, float cap);
+/* log(sum exp(x)) - x[target] into *loss (may be NULL), and its gradient times weight, weight (softmax(x) - [target]),
+ * added to dx (may be NULL). */
+typedef void cross_entropy_fn(float *loss, float *dx, const float *x, int n, int target, float weight);
+/* y[c] += sum over r < rows of p[c][r] * v[r], for c < count rows of n floats; strides in floats, p_step from p[c][r]
+ * to p[c][r + 1]. Terms are added in rising r, one rounding pattern for all outputs: cutting count, rows (in order) or
+ * n elsewhere changes nothing. */
+typedef void mix_fn(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, const float *v,
+    size_t v_stride, int count, int rows, int n);
 /* Rotate in place: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin). Pair i is (i, pairs + i), or (2 i, 2 i + 1) where
  * interleaved. cosine, sine: (pairs). (Su et al. 2021) */
 typedef void rope_fn(float *x, const float *cosine, const float *sine, int pairs, bool interleaved);
 /* y = silu(gate) * up; up may be NULL (ones); silu(g) = g / (1 + exp(-g)). y may be gate. */
 typedef void silu_mul_fn(float *y, const float *gate, const float *up, int n);
+/* dgate += dy * up * silu'(gate), dup += dy * silu(gate); up and dup may be NULL (ones). Outputs lie apart from inputs,
+ * as in the other two. */
+typedef void silu_mul_backward_fn(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int n);
 /* y = gelu_tanh(gate) * up; up may be NULL (ones). gelu_tanh(g) = g/2 (1 + tanh(sqrt(2/pi)(g + 0.044715 g^3))),
  * computed as g / (1 + exp(-2 sqrt(2/pi)(...))), which loses nothing where tanh is near -1. y may be gate. */
 typedef void gelu_mul_fn(float *y, const float *gate, const float *up, int n);
+typedef void gelu_mul_backward_fn(float *dgate, float *dup, const float *dy, const float *gate, const float *up, int n);
 /* y = g / (1 + exp(-alpha g)) * (u + 1) with g = min(gate, limit) and u = up within -limit .. limit; NaN stays. y may
  * be gate. (gpt-oss) */
 typedef void swiglu_clamped_fn(float *y, const float *gate, const float *up, int n, float alpha, float limit);
+/* What a clamp cuts off has gradient 0; at the limit itself it passes (as in PyTorch). */
+typedef void swiglu_clamped_backward_fn(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
+    int n, float alpha, float limit);
 /* In place: x = cap * tanh(x / cap). */
 typedef void softcap_fn(float *x, int n, float cap);
+/* In place: dx *= 1 - (y / cap)^2, where y is what softcap made. */
+typedef void softcap_backward_fn(float *dx, const float *y, int n, float cap);
 /* y += x */
 typedef void add_fn(float *y, const float *x, int n);
 /* What the format's own decode and encode (importance NULL) give, bit for bit; faster for the formats that activations
@@ -48,7 +73,8 @@ typedef void encode_fn(const struct format *format, void *y, const float *x, int
 
 #define KERNELS(X) \
     X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(rope) X(silu_mul) X(gelu_mul) X(swiglu_clamped) \
-    X(softcap) X(add) X(decode) X(encode)
+    X(softcap) X(add) X(decode) X(encode) X(rmsnorm_backward) X(layernorm_backward) X(softmax_backward) \
+    X(cross_entropy) X(silu_mul_backward) X(gelu_mul_backward) X(swiglu_clamped_backward) X(softcap_backward)
 
 #define X(op) \
     struct op##_version { \

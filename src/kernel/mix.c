@@ -8,13 +8,13 @@
 #include <arm_neon.h>
 #endif
 
-static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, size_t v_stride,
-    int count, int rows, int n)
+static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, const float *v,
+    size_t v_stride, int count, int rows, int n)
 {
     for (int c = 0; c < count; c++) {
         float *out = y + (size_t)c * y_stride;
         for (int r = 0; r < rows; r++) {
-            float weight = p[(size_t)c * p_stride + (size_t)r];
+            float weight = p[(size_t)c * p_stride + (size_t)r * p_step];
             const float *in = v + (size_t)r * v_stride;
             for (int i = 0; i < n; i++)
                 out[i] += weight * in[i];
@@ -22,61 +22,75 @@ static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, co
     }
 }
 
-#define TILE_ROWS 4  /* rows of y by two vectors stay in registers while the rows of v pass by; */
-#define ROW_WIDTH 64 /* or one row by this many values */
+#define TILE_ROWS 6  /* rows of y by TILE_VECTORS vectors stay in registers while the rows of v pass by; */
+#define TILE_FEWER 4 /* or fewer rows, as many as a group of heads often has; */
+#define ROW_WIDTH 64  /* or one row by this many values */
 
 /* A tile is `vectors` vectors of each of `count` rows of y, both known when compiled. Compilers keep such sums in
- * registers reliably only where they are told so with the set's own types. */
-#define MIX_TILE(set, target, vector, lanes, load, store, multiply_add, broadcast) \
-    target SIMD_BODY void tile_##set(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, \
-        size_t v_stride, int rows, const int count, const int vectors) \
+ * registers reliably only where they are told so with the set's own types. A strip of columns of v meets all rows of y
+ * before the next strip: it stays in the nearest cache. */
+#define MIX_TILE(set, target, vector, lanes, TILE_VECTORS, load, store, multiply_add, broadcast) \
+    target SIMD_BODY void tile_##set(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, \
+        const float *v, size_t v_stride, int rows, const int count, const int vectors) \
     { \
         vector sums[TILE_ROWS][ROW_WIDTH / (lanes)]; \
         for (int c = 0; c < count; c++) \
             for (int k = 0; k < vectors; k++) \
                 sums[c][k] = load(y + (size_t)c * y_stride + k * (lanes)); \
-        for (int r = 0; r < rows; r++) \
+        for (int r = 0; r < rows; r++) { \
+            vector in[ROW_WIDTH / (lanes)]; \
+            for (int k = 0; k < vectors; k++) \
+                in[k] = load(v + (size_t)r * v_stride + k * (lanes)); \
             for (int c = 0; c < count; c++) { \
-                vector weight = broadcast(p[(size_t)c * p_stride + (size_t)r]); \
+                vector weight = broadcast(p[(size_t)c * p_stride + (size_t)r * p_step]); \
                 for (int k = 0; k < vectors; k++) \
-                    sums[c][k] = multiply_add(weight, load(v + (size_t)r * v_stride + k * (lanes)), sums[c][k]); \
+                    sums[c][k] = multiply_add(weight, in[k], sums[c][k]); \
             } \
+        } \
         for (int c = 0; c < count; c++) \
             for (int k = 0; k < vectors; k++) \
                 store(y + (size_t)c * y_stride + k * (lanes), sums[c][k]); \
     } \
-    target SIMD_BODY void rows_##set(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, \
-        size_t v_stride, int rows, int n, const int count, const int width) \
-    { \
-        int i = 0; \
-        for (; i + width <= n; i += width) \
-            tile_##set(y + i, y_stride, p, p_stride, v + i, v_stride, rows, count, width / (lanes)); \
-        for (; i + (lanes) <= n; i += (lanes)) \
-            tile_##set(y + i, y_stride, p, p_stride, v + i, v_stride, rows, count, 1); \
-        for (; i < n; i++) \
-            for (int c = 0; c < count; c++) \
-                for (int r = 0; r < rows; r++) \
-                    y[(size_t)c * y_stride + (size_t)i] = __builtin_fmaf(p[(size_t)c * p_stride + (size_t)r], \
-                        v[(size_t)r * v_stride + (size_t)i], y[(size_t)c * y_stride + (size_t)i]); \
-    } \
-    target static void mix_##set(float *y, size_t y_stride, const float *p, size_t p_stride, const float *v, \
-        size_t v_stride, int count, int rows, int n) \
+    target SIMD_BODY void strip_##set(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, \
+        const float *v, size_t v_stride, int count, int rows, const int vectors) \
     { \
         int c = 0; \
         for (; c + TILE_ROWS <= count; c += TILE_ROWS) \
-            rows_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, v, v_stride, rows, n, \
-                TILE_ROWS, 2 * (lanes)); \
+            tile_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
+                rows, TILE_ROWS, vectors); \
+        for (; c + TILE_FEWER <= count; c += TILE_FEWER) \
+            tile_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
+                rows, TILE_FEWER, vectors); \
         for (; c < count; c++) \
-            rows_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, v, v_stride, rows, n, \
-                1, ROW_WIDTH); \
+            tile_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
+                rows, 1, vectors); \
+    } \
+    target static void mix_##set(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, \
+        const float *v, size_t v_stride, int count, int rows, int n) \
+    { \
+        int i = 0; \
+        for (; count < TILE_FEWER && i + ROW_WIDTH <= n; i += ROW_WIDTH) \
+            for (int c = 0; c < count; c++) \
+                tile_##set(y + (size_t)c * y_stride + i, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v + i, \
+                    v_stride, rows, 1, ROW_WIDTH / (lanes)); \
+        for (; i + TILE_VECTORS * (lanes) <= n; i += TILE_VECTORS * (lanes)) \
+            strip_##set(y + i, y_stride, p, p_stride, p_step, v + i, v_stride, count, rows, TILE_VECTORS); \
+        for (; i + (lanes) <= n; i += (lanes)) \
+            strip_##set(y + i, y_stride, p, p_stride, p_step, v + i, v_stride, count, rows, 1); \
+        for (; i < n; i++) \
+            for (int c = 0; c < count; c++) \
+                for (int r = 0; r < rows; r++) \
+                    y[(size_t)c * y_stride + (size_t)i] = \
+                        __builtin_fmaf(p[(size_t)c * p_stride + (size_t)r * p_step], \
+                            v[(size_t)r * v_stride + (size_t)i], y[(size_t)c * y_stride + (size_t)i]); \
     }
 
 #if defined(__x86_64__)
-MIX_TILE(avx512, TARGET_AVX512, __m512, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_set1_ps)
-MIX_TILE(avx2, TARGET_AVX2, __m256, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_set1_ps)
+MIX_TILE(avx512, TARGET_AVX512, __m512, 16, 4, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_set1_ps)
+MIX_TILE(avx2, TARGET_AVX2, __m256, 8, 2, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_set1_ps)
 #elif defined(__aarch64__)
 #define NEON_FMA(a, b, sum) vfmaq_f32(sum, a, b)
-MIX_TILE(neon, , float32x4_t, 4, vld1q_f32, vst1q_f32, NEON_FMA, vdupq_n_f32)
+MIX_TILE(neon, , float32x4_t, 4, 4, vld1q_f32, vst1q_f32, NEON_FMA, vdupq_n_f32)
 #endif
 
 const struct mix_version mix_versions[] = {

@@ -70,3 +70,33 @@ const struct softmax_step_version softmax_step_versions[] = {
 const struct softmax_version softmax_versions[] = {
     SIMD_LIST(softmax) { "c", 0, softmax_c },
 };
+
+static void softmax_backward_c(float *x, float *dx, int n, float max, float sum, float dot, float cap)
+{
+    for (int i = 0; i < n; i++) {
+        float share = cap != 0 ? tanhf(x[i] / cap) : 0, score = cap != 0 ? cap * share : x[i];
+        x[i] = expf(score - max) / sum;
+        dx[i] = x[i] * (dx[i] - dot) * ((1 - share) * (1 + share));
+    }
+}
+
+SIMD_BODY void softmax_backward_body(float *restrict x, float *restrict dx, int n, float max, float sum, float dot,
+    float cap)
+{
+    for (int i = 0; cap == 0 && i < n; i++) {
+        x[i] = simd_exp(x[i] - max) / sum;
+        dx[i] = x[i] * (dx[i] - dot);
+    }
+    for (int i = 0; cap != 0 && i < n; i++) {
+        float share = simd_tanh(x[i] / cap);
+        x[i] = simd_exp(cap * share - max) / sum;
+        dx[i] = x[i] * (dx[i] - dot) * ((1 - share) * (1 + share));
+    }
+}
+
+SIMD_VERSIONS(softmax_backward, (float *x, float *dx, int n, float max, float sum, float dot, float cap), x, dx, n,
+    max, sum, dot, cap)
+
+const struct softmax_backward_version softmax_backward_versions[] = {
+    SIMD_LIST(softmax_backward) { "c", 0, softmax_backward_c },
+};

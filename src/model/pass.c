@@ -1,52 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/pass_impl.h"
+#include "model/pass.h"
+
+#include "model/block.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int at_least(int a, int b)
-{
-    return a > b ? a : b;
-}
+struct pass {
+    const struct model *model;
+    struct pass_options options;
+    struct arena arena;
+    struct blocks blocks;
+    struct block_values values; /* of any layer */
+    int32_t *ids, *positions;   /* (tokens_max) */
+    int32_t *rows;              /* (logits_max) rows of the flow whose logits are wanted */
+    struct span *spans;         /* (tokens_max) */
+    struct value last;   /* (logits_max, dim) their residual streams */
+    struct value logits; /* (logits_max, vocabulary) */
+    int n_logits;        /* of the last run */
+};
 
 static struct value take_value(struct arena *a, int rows, int64_t width)
 {
     return (struct value) { .data = arena_take(a, (size_t)rows, (size_t)width * sizeof(float)), .width = (int)width };
 }
 
-static void layout_values(struct block_values *v, const struct spec *s, int rows, struct arena *a)
-{
-    int64_t heads = (int64_t)s->heads * s->head_dim, kv_heads = (int64_t)s->kv_heads * s->head_dim;
-    bool dense = false;
-    for (int i = 0; i < s->layers; i++)
-        dense = dense || !s->layer[i].moe;
-    v->x = take_value(a, rows, s->dim);
-    v->attn_in = v->mlp_in = take_value(a, rows, s->dim);
-    v->attn_out = v->mlp_out = take_value(a, rows, s->dim);
-    v->q = take_value(a, rows, heads);
-    v->k = take_value(a, rows, kv_heads);
-    v->v = take_value(a, rows, kv_heads);
-    v->mixed = take_value(a, rows, heads);
-    v->up = v->act = take_value(a, dense ? rows : 0, s->ffn);
-    if (s->ffn_gate)
-        v->gate = v->act = take_value(a, dense ? rows : 0, s->ffn);
-}
-
 static void pass_layout(struct pass *p)
 {
     const struct spec *s = &p->model->spec;
     const struct pass_options *o = &p->options;
-    struct flow_shape shape = { .tokens_max = o->tokens_max, .threads = o->threads, .dim = s->dim,
-        .width_max = at_least(at_least(s->dim, s->ffn), s->heads * s->head_dim), .heads = s->heads,
-        .kv_heads = s->kv_heads, .head_dim = s->head_dim, .context_max = o->context_max, .experts = s->experts,
-        .experts_used = s->experts_used, .expert_ffn = s->expert_ffn };
+    struct flow_shape shape = blocks_shape(s, o->tokens_max, o->context_max, o->threads);
     struct arena *a = &p->arena;
-    flow_layout(&p->flow, &shape, a);
+    p->blocks.spec = s;
+    p->blocks.global = &p->model->global;
+    p->blocks.layers = p->model->layers;
+    p->blocks.values = &p->values;
+    flow_layout(&p->blocks.flow, &shape, a);
     p->ids = arena_take(a, (size_t)o->tokens_max, sizeof *p->ids);
     p->positions = arena_take(a, (size_t)o->tokens_max, sizeof *p->positions);
     p->rows = arena_take(a, (size_t)o->logits_max, sizeof *p->rows);
     p->spans = arena_take(a, (size_t)o->tokens_max, sizeof *p->spans);
-    layout_values(&p->values, s, o->tokens_max, a);
+    blocks_layout(&p->blocks, o->tokens_max, a);
     p->last = take_value(a, o->logits_max, s->dim);
     p->logits = take_value(a, o->logits_max, s->vocabulary);
 }
@@ -77,13 +71,13 @@ int pass_open(struct pass **out, const struct model *m, const struct pass_option
         return rc;
     }
     pass_layout(p);
-    rc = pool_open(&p->flow.pool, o->threads, err);
+    rc = pool_open(&p->blocks.flow.pool, o->threads, err);
     if (rc) {
         pass_close(p);
         return rc;
     }
-    p->flow.observe = o->observe;
-    p->flow.observe_context = o->observe_context;
+    p->blocks.flow.observe = o->observe;
+    p->blocks.flow.observe_context = o->observe_context;
     *out = p;
     return 0;
 }
@@ -92,7 +86,7 @@ void pass_close(struct pass *p)
 {
     if (!p)
         return;
-    pool_close(p->flow.pool);
+    pool_close(p->blocks.flow.pool);
     arena_release(&p->arena);
     free(p);
 }
@@ -140,7 +134,7 @@ static int check_run(const struct pass *p, const struct pass_sequence *sequences
 /* Lay the sequences' new tokens side by side. */
 static void fill_flow(struct pass *p, const struct pass_sequence *sequences, int n)
 {
-    struct flow *f = &p->flow;
+    struct flow *f = &p->blocks.flow;
     f->tokens = p->n_logits = 0;
     for (int i = 0; i < n; i++) {
         const struct pass_sequence *q = &sequences[i];
@@ -161,16 +155,13 @@ static void fill_flow(struct pass *p, const struct pass_sequence *sequences, int
 
 static void forward(struct pass *p)
 {
-    const struct model *m = p->model;
-    const struct spec *s = &m->spec;
-    embed(&p->flow, &p->values.x, &m->global.token_embedding, s->embedding_scale);
-    if (s->learned_positions)
-        embed_positions(&p->flow, &p->values.x, &m->global.position_table);
+    const struct spec *s = &p->model->spec;
+    blocks_embed(&p->blocks);
     for (int i = -1; i < s->layers; i++) {
         if (i >= 0)
-            block_forward(p, i);
+            block_forward(&p->blocks, i);
         if (p->options.trace)
-            p->options.trace(p->options.trace_context, i, p->values.x.data, p->flow.tokens, s->dim);
+            p->options.trace(p->options.trace_context, i, p->values.x.data, p->blocks.flow.tokens, s->dim);
     }
 }
 
@@ -179,13 +170,14 @@ static void finish(struct pass *p)
 {
     const struct model *m = p->model;
     const struct spec *s = &m->spec;
+    struct flow *f = &p->blocks.flow;
     struct norm_shape whole = { .kind = s->norm, .eps = s->norm_eps, .offset = s->norm_offset, .groups = 1 };
-    gather(&p->flow, &p->last, &p->values.x, p->rows, p->n_logits);
-    p->flow.tokens = p->n_logits;
-    norm(&p->flow, &p->last, &p->last, &m->global.final_norm, &m->global.final_norm_bias, &whole);
-    linear(&p->flow, &p->logits, &p->last, s->tied ? &m->global.token_embedding : &m->global.output, NULL);
+    gather(f, &p->last, &p->values.x, p->rows, p->n_logits);
+    f->tokens = p->n_logits;
+    norm(f, &p->last, &p->last, &m->global.final_norm, &m->global.final_norm_bias, &whole);
+    linear(f, &p->logits, &p->last, s->tied ? &m->global.token_embedding : &m->global.output, NULL);
     if (s->logit_softcap > 0)
-        softcap(&p->flow, &p->logits, p->n_logits, s->logit_softcap);
+        softcap(f, &p->logits, p->n_logits, s->logit_softcap);
 }
 
 int pass_run(struct pass *p, const struct pass_sequence *sequences, int n, struct error *err)

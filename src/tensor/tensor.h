@@ -50,6 +50,8 @@ static inline const uint8_t *tensor_row_scales(const struct tensor *t, int64_t r
 struct weight {
     struct tensor tensor;
     const struct tensor *experts; /* (expert count) for roles with one matrix per expert, else NULL */
+    /* (rows, cols), for experts (expert count, rows, cols); NULL: frozen. Of a const weight too a gradient may grow. */
+    float *gradient;
 };
 
 static inline bool weight_present(const struct weight *w)

@@ -198,32 +198,33 @@ static void check_softmax(softmax_fn *run, softmax_fn *plain)
         }
 }
 
-static void check_mix_shape(mix_fn *run, mix_fn *plain, int count, int rows, int n)
+/* turned: the weights of one row of v lie together, not those of one output. */
+static void check_mix_shape(mix_fn *run, mix_fn *plain, int count, int rows, int n, bool turned)
 {
-    int p_stride = rows + 3, v_stride = n + n % 3, y_stride = n + 2;
-    float *p = values_new(count * p_stride, 0), *v = values_new(rows * v_stride, 1);
+    int v_stride = n + n % 3, y_stride = n + 2, p_stride = turned ? 1 : rows + 3, p_step = turned ? count + 3 : 1;
+    float *p = values_new(turned ? rows * p_step : count * p_stride, 0), *v = values_new(rows * v_stride, 1);
     float *start = values_new(count * y_stride, 1);
-    size_t size = (size_t)(count * y_stride);
+    size_t size = (size_t)(count * y_stride), stride = (size_t)p_stride, step = (size_t)p_step;
     struct guarded y = guarded_open(size, (size_t)n % 5), expected = guarded_open(size, 0), cut = guarded_open(size, 1);
     memcpy(y.at, start, size * sizeof(float));
     memcpy(expected.at, start, size * sizeof(float));
     memcpy(cut.at, start, size * sizeof(float));
-    plain(expected.at, (size_t)y_stride, p, (size_t)p_stride, v, (size_t)v_stride, count, rows, n);
-    run(y.at, (size_t)y_stride, p, (size_t)p_stride, v, (size_t)v_stride, count, rows, n);
+    plain(expected.at, (size_t)y_stride, p, stride, step, v, (size_t)v_stride, count, rows, n);
+    run(y.at, (size_t)y_stride, p, stride, step, v, (size_t)v_stride, count, rows, n);
     for (int c = 0; c < count; c++)
         for (int i = 0; i < n; i++) {
             double sum = fabs((double)start[c * y_stride + i]);
             for (int r = 0; r < rows; r++)
-                sum += fabs((double)p[c * p_stride + r] * (double)v[r * v_stride + i]);
+                sum += fabs((double)p[c * p_stride + r * p_step] * (double)v[r * v_stride + i]);
             check_near(y.at[c * y_stride + i], expected.at[c * y_stride + i], 2 * sqrt(rows + 1) * sum, 0, i, n);
         }
     int part = n / 3, first = rows / 2;
     for (int c = 0; c < count; c++) {
         float *out = cut.at + c * y_stride;
         const float *weights = p + c * p_stride, *rest = v + first * v_stride;
-        run(out, 0, weights, 0, v, (size_t)v_stride, 1, first, part);
-        run(out + part, 0, weights, 0, v + part, (size_t)v_stride, 1, first, n - part);
-        run(out, 0, weights + first, 0, rest, (size_t)v_stride, 1, rows - first, n);
+        run(out, 0, weights, 0, step, v, (size_t)v_stride, 1, first, part);
+        run(out + part, 0, weights, 0, step, v + part, (size_t)v_stride, 1, first, n - part);
+        run(out, 0, weights + first * p_step, 0, step, rest, (size_t)v_stride, 1, rows - first, n);
     }
     check_same(cut.at, y.at, size * sizeof(float), n);
     guarded_close(&y);
@@ -237,11 +238,12 @@ static void check_mix_shape(mix_fn *run, mix_fn *plain, int count, int rows, int
 static void check_mix(mix_fn *run, mix_fn *plain)
 {
     for (int n = 1; n <= 70; n++)
-        check_mix_shape(run, plain, 1 + n % 7, 1 + n % 11, n);
-    check_mix_shape(run, plain, 32, 64, 64);
-    check_mix_shape(run, plain, 3, 64, 80);
-    check_mix_shape(run, plain, 7, 63, 128);
-    check_mix_shape(run, plain, 1, 1, 4099);
+        check_mix_shape(run, plain, 1 + n % 17, 1 + n % 11, n, n % 2);
+    check_mix_shape(run, plain, 32, 64, 64, false);
+    check_mix_shape(run, plain, 3, 64, 80, false);
+    check_mix_shape(run, plain, 7, 63, 128, true);
+    check_mix_shape(run, plain, 96, 64, 256, true);
+    check_mix_shape(run, plain, 1, 1, 4099, false);
 }
 
 static void check_rope(rope_fn *run, rope_fn *plain)
@@ -444,6 +446,214 @@ static void check_encode(encode_fn *run, encode_fn *plain)
             free(y);
             free(expected);
         }
+    }
+}
+
+/* What gradients are added to, and what they are made of, all of one size. */
+struct gradients {
+    int n;
+    float *start[3], *expected[3]; /* outputs: before, and of plain C */
+    struct guarded got[3];
+    float *dy, *x, *gain;
+};
+
+static void gradients_open(struct gradients *g, int n, int kind)
+{
+    g->n = n;
+    g->dy = values_new(n, kind);
+    g->x = values_new(n, kind);
+    g->gain = values_new(n, 0);
+    for (int k = 0; k < 3; k++) {
+        g->start[k] = values_new(n, 0);
+        g->expected[k] = malloc((size_t)n * sizeof(float));
+        g->got[k] = guarded_open((size_t)n, (size_t)(n + k) % 5);
+        memcpy(g->expected[k], g->start[k], (size_t)n * sizeof(float));
+        memcpy(g->got[k].at, g->start[k], (size_t)n * sizeof(float));
+    }
+}
+
+static void gradients_close(struct gradients *g)
+{
+    for (int k = 0; k < 3; k++) {
+        guarded_close(&g->got[k]);
+        free(g->start[k]);
+        free(g->expected[k]);
+    }
+    free(g->dy);
+    free(g->x);
+    free(g->gain);
+}
+
+/* size: of what was added to value i of output k, in units of FLT_EPSILON. */
+static void check_gradient(const struct gradients *g, int k, int i, double size)
+{
+    double start = fabs((double)g->start[k][i]);
+    check_near(g->got[k].at[i], g->expected[k][i], 2 * start + size, FLT_MIN, i, g->n);
+}
+
+static void check_rmsnorm_backward(rmsnorm_backward_fn *run, rmsnorm_backward_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 2; kind++) {
+            struct gradients g;
+            gradients_open(&g, n, kind);
+            const float *gain = n % 3 ? g.gain : NULL;
+            plain(g.expected[0], n % 4 ? g.expected[1] : NULL, g.dy, g.x, gain, (float)(n % 2), n, 1e-6f);
+            run(g.got[0].at, n % 4 ? g.got[1].at : NULL, g.dy, g.x, gain, (float)(n % 2), n, 1e-6f);
+            double squares = 0, dots = 0;
+            for (int i = 0; i < n; i++) {
+                double factor = gain ? fabs((double)(n % 2) + (double)gain[i]) : 1;
+                squares += (double)g.x[i] * (double)g.x[i] / n;
+                dots += fabs((double)g.dy[i] * factor * (double)g.x[i]) / n;
+            }
+            double scale = 1 / sqrt(squares + 1e-6), rough = 4 * sqrt(n) + 8;
+            for (int i = 0; i < n; i++) {
+                double factor = gain ? fabs((double)(n % 2) + (double)gain[i]) : 1, x = fabs((double)g.x[i]);
+                double dy = fabs((double)g.dy[i]);
+                check_gradient(&g, 0, i, rough * scale * (dy * factor + x * scale * scale * dots));
+                check_gradient(&g, 1, i, rough * scale * dy * x);
+            }
+            gradients_close(&g);
+        }
+}
+
+static void check_layernorm_backward(layernorm_backward_fn *run, layernorm_backward_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 2; kind++) {
+            struct gradients g;
+            gradients_open(&g, n, kind);
+            const float *gain = n % 3 ? g.gain : NULL;
+            plain(g.expected[0], n % 4 ? g.expected[1] : NULL, n % 5 ? g.expected[2] : NULL, g.dy, g.x, gain, n, 1e-3f);
+            run(g.got[0].at, n % 4 ? g.got[1].at : NULL, n % 5 ? g.got[2].at : NULL, g.dy, g.x, gain, n, 1e-3f);
+            double mean = 0, squares = 0, level = 0, along = 0, far = 0, size = 0;
+            for (int i = 0; i < n; i++) {
+                mean += (double)g.x[i] / n;
+                size += fabs((double)g.x[i]) / n;
+            }
+            for (int i = 0; i < n; i++)
+                squares += ((double)g.x[i] - mean) * ((double)g.x[i] - mean) / n;
+            double scale = 1 / sqrt(squares + 1e-3);
+            for (int i = 0; i < n; i++) {
+                double part = fabs((double)g.dy[i] * (gain ? (double)gain[i] : 1)), z = fabs((double)g.x[i]) + size;
+                level += part / n;
+                along += part * z * scale / n;
+                far = fmax(far, z * scale);
+            }
+            double rough = (4 * sqrt(n) + 8) * (1 + far); /* a rounded mean moves every z */
+            for (int i = 0; i < n; i++) {
+                double dy = fabs((double)g.dy[i]), part = dy * (gain ? fabs((double)gain[i]) : 1);
+                double z = (fabs((double)g.x[i]) + size) * scale;
+                check_gradient(&g, 0, i, rough * scale * (part + level + z * along));
+                check_gradient(&g, 1, i, rough * dy * z);
+                check_gradient(&g, 2, i, 2 * dy);
+            }
+            gradients_close(&g);
+        }
+}
+
+static void check_softmax_backward(softmax_backward_fn *run, softmax_backward_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 2; kind++) {
+            struct gradients g;
+            gradients_open(&g, n, kind);
+            float max = -INFINITY, sum = 3.5f, dot = 0.75f, cap = n % 2 ? 0 : 5;
+            for (int i = 0; i < n; i++) {
+                float score = cap != 0 ? cap * tanhf(g.start[0][i] / cap) : g.start[0][i];
+                max = score > max ? score : max;
+            }
+            plain(g.expected[0], g.expected[1], n, max, sum, dot, cap);
+            run(g.got[0].at, g.got[1].at, n, max, sum, dot, cap);
+            for (int i = 0; i < n; i++) {
+                double p = (double)g.expected[0][i], deep = 4 + fabs((double)g.start[0][i]) + fabs((double)max);
+                check_near(g.got[0].at[i], g.expected[0][i], 4 * deep * p, 2e-45, i, n);
+                check_near(g.got[1].at[i], g.expected[1][i],
+                    8 * deep * p * (fabs((double)g.start[1][i]) + (double)dot), FLT_MIN, i, n);
+            }
+            gradients_close(&g);
+        }
+}
+
+static void check_cross_entropy(cross_entropy_fn *run, cross_entropy_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 2; kind++) {
+            struct gradients g;
+            float loss, loss_expected;
+            gradients_open(&g, n, kind);
+            plain(&loss_expected, NULL, g.x, n, n / 2, 0);
+            run(&loss, NULL, g.x, n, n / 2, 0);
+            check_near(loss, loss_expected, 4 * fabs((double)loss_expected) + 2 * sqrt(n) + 4, 0, 0, n);
+            plain(NULL, g.expected[0], g.x, n, n / 2, 0.3f);
+            run(NULL, g.got[0].at, g.x, n, n / 2, 0.3f);
+            for (int i = 0; i < n; i++) {
+                double added = fabs((double)g.expected[0][i] - (double)g.start[0][i]) + (i == n / 2);
+                check_gradient(&g, 0, i, (2 * sqrt(n) + 8) * added);
+            }
+            gradients_close(&g);
+        }
+}
+
+/* gate is x, up is gain. */
+static void check_gates(const struct gradients *g, const float *up, double top)
+{
+    for (int i = 0; i < g->n; i++) {
+        double dy = fabs((double)g->dy[i]), gate = fabs((double)g->x[i]), by = up ? fabs((double)up[i]) + top : 1;
+        check_gradient(g, 0, i, 8 * dy * by * (1 + gate));
+        check_gradient(g, 1, i, 8 * dy * gate);
+    }
+}
+
+static void check_gate_backward(silu_mul_backward_fn *run, silu_mul_backward_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 2; kind++) {
+            struct gradients g;
+            gradients_open(&g, n, kind);
+            const float *up = n % 2 ? g.gain : NULL;
+            plain(g.expected[0], up ? g.expected[1] : NULL, g.dy, g.x, up, n);
+            run(g.got[0].at, up ? g.got[1].at : NULL, g.dy, g.x, up, n);
+            check_gates(&g, up, 0);
+            gradients_close(&g);
+        }
+}
+
+static void check_silu_mul_backward(silu_mul_backward_fn *run, silu_mul_backward_fn *plain)
+{
+    check_gate_backward(run, plain);
+}
+
+static void check_gelu_mul_backward(gelu_mul_backward_fn *run, gelu_mul_backward_fn *plain)
+{
+    check_gate_backward(run, plain);
+}
+
+static void check_swiglu_clamped_backward(swiglu_clamped_backward_fn *run, swiglu_clamped_backward_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 2; kind++) {
+            struct gradients g;
+            float limit = n % 2 ? 7.0f : 0.5f; /* the smaller one cuts values of both kinds */
+            gradients_open(&g, n, kind);
+            g.x[n / 2] = limit; /* the edge belongs to what passes */
+            g.gain[n / 3] = -limit;
+            plain(g.expected[0], g.expected[1], g.dy, g.x, g.gain, n, 1.702f, limit);
+            run(g.got[0].at, g.got[1].at, g.dy, g.x, g.gain, n, 1.702f, limit);
+            check_gates(&g, g.gain, 1);
+            gradients_close(&g);
+        }
+}
+
+static void check_softcap_backward(softcap_backward_fn *run, softcap_backward_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n)) {
+        struct gradients g;
+        gradients_open(&g, n, 0);
+        plain(g.expected[0], g.x, n, 5);
+        run(g.got[0].at, g.x, n, 5);
+        check_same(g.got[0].at, g.expected[0], (size_t)n * sizeof(float), n);
+        gradients_close(&g);
     }
 }
 

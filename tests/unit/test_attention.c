@@ -56,7 +56,8 @@ static void cache_open(struct sequence *q, int tokens_max)
     int capacity = s->window && s->window + tokens_max < s->tokens ? s->window + tokens_max : s->tokens;
     size_t bytes = (size_t)(s->kv_heads * capacity) * format_row_bytes(s->format, s->head_dim);
     cache_close(q);
-    q->layers[1] = (struct kv_layer) { s->format, capacity, malloc(bytes), malloc(bytes) };
+    q->layers[1] = (struct kv_layer) { .format = s->format, .capacity = capacity, .k = malloc(bytes),
+        .v = malloc(bytes) };
     memset(q->layers[1].k, 0xff, bytes); /* NaN */
     memset(q->layers[1].v, 0xff, bytes);
 }
@@ -90,8 +91,8 @@ static void run_pass(struct sequence *const *sequences, const int *from, const i
     flow_open(&f, &shape);
     f.flow.spans = spans;
     f.flow.n_spans = n;
-    struct value q = { floats_new((size_t)(tokens * q_width(s))), q_width(s) }, out = q;
-    struct value k = { floats_new((size_t)(tokens * kv_width(s))), kv_width(s) }, v = k;
+    struct value q = { .data = floats_new((size_t)(tokens * q_width(s))), .width = q_width(s) }, out = q;
+    struct value k = { .data = floats_new((size_t)(tokens * kv_width(s))), .width = kv_width(s) }, v = k;
     v.data = floats_new((size_t)(tokens * kv_width(s)));
     out.data = floats_new((size_t)(tokens * q_width(s)));
     for (int i = 0; i < n; i++) {

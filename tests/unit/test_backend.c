@@ -26,7 +26,7 @@ static void run_op(const struct op_case *c, const float *x, float *y, int first,
     f.flow.positions = positions + first;
     float *copy = floats_new((size_t)(tokens * c->width));
     memcpy(copy, x + first * c->width, (size_t)(tokens * c->width) * sizeof *x);
-    struct value in = { copy, c->width }, out = { y, c->out };
+    struct value in = { .data = copy, .width = c->width }, out = { .data = y, .width = c->out };
     c->run(&f.flow, &out, &in, c->arg);
     free(copy);
     flow_close(&f);
@@ -237,7 +237,7 @@ struct act_arg {
 static void run_act(struct flow *f, struct value *y, struct value *x, const void *arg)
 {
     const struct act_arg *a = arg;
-    struct value up = { floats_new((size_t)(f->tokens * x->width)), x->width };
+    struct value up = { .data = floats_new((size_t)(f->tokens * x->width)), .width = x->width };
     for (int i = 0; i < f->tokens * x->width; i++)
         up.data[i] = x->data[i] * 0.75f + 1;
     const struct act_shape shape = { a->kind, 1.702f, 5 };
@@ -331,8 +331,8 @@ static void run_rest(struct flow *f, struct value *y, struct value *x, const voi
     const int32_t last = f->tokens - 1;
     memcpy(y->data, x->data, (size_t)(f->tokens * x->width) * sizeof *x->data);
     softcap(f, y, f->tokens, *cap);
-    add(f, y, x);
-    struct value row = { floats_new((size_t)x->width), x->width };
+    add(f, y, y, x);
+    struct value row = { .data = floats_new((size_t)x->width), .width = x->width };
     gather(f, &row, y, &last, 1);
     assert_same_bits(row.data, y->data + (size_t)last * (size_t)x->width, (size_t)x->width);
     free(row.data);

@@ -87,7 +87,7 @@ static void run_moe(const struct experts *e, const float *x, float *y, int token
     flow_open(&f, &shape);
     float *copy = floats_new((size_t)(tokens * s->dim));
     memcpy(copy, x, (size_t)(tokens * s->dim) * sizeof *x);
-    struct value in = { copy, s->dim }, out = { y, s->dim };
+    struct value in = { .data = copy, .width = s->dim }, out = { .data = y, .width = s->dim };
     moe(&f.flow, &out, &in, &w, &moe_shape);
     free(copy);
     flow_close(&f);

@@ -7,5 +7,7 @@
 /* `act` on any number of rows. */
 void act_rows(struct flow *f, float *y, const float *gate, const float *up, int rows, int width,
     const struct act_shape *shape);
+void act_backward_rows(struct flow *f, const struct value *y, struct value *gate, struct value *up, int rows,
+    const struct act_shape *shape);
 
 #endif

@@ -12,9 +12,8 @@
 #include <math.h>
 #include <string.h>
 
-#define BLOCK 64     /* positions */
-#define SEGMENT 512  /* positions: a multiple of BLOCK */
-#define QUERIES 32   /* query rows of a tile (a whole group where that is more) */
+#define BLOCK ATTENTION_BLOCK
+#define SEGMENT 512 /* positions: a multiple of BLOCK */
 
 /* Of each query row: what its blocks so far add up to. */
 struct state {
@@ -38,15 +37,9 @@ struct workspace {
     struct state part, total;
 };
 
-static int tile_rows_max(const struct flow_shape *shape)
-{
-    int group = shape->heads / shape->kv_heads;
-    return group > QUERIES ? group : QUERIES;
-}
-
 size_t attention_scratch(const struct flow_shape *shape)
 {
-    size_t rows = (size_t)tile_rows_max(shape), dim = (size_t)shape->head_dim;
+    size_t rows = (size_t)attention_rows_max(shape), dim = (size_t)shape->head_dim;
     return rows * (3 * dim + BLOCK + 4) + BLOCK * dim;
 }
 
@@ -65,7 +58,7 @@ static struct state state_at(float *memory, size_t rows)
 static struct workspace workspace_of(const struct attention_job *j, int thread)
 {
     const struct flow_scratch *s = j->f->scratch;
-    size_t rows = (size_t)tile_rows_max(&s->shape), dim = (size_t)j->shape->head_dim;
+    size_t rows = (size_t)attention_rows_max(&s->shape), dim = (size_t)j->shape->head_dim;
     struct workspace w;
     w.q = scratch_of(s->attention, s->attention_stride, thread);
     w.kv = w.q + rows * dim;
@@ -73,13 +66,6 @@ static struct workspace workspace_of(const struct attention_job *j, int thread)
     w.part = state_at(w.scores + rows * BLOCK, rows);
     w.total = state_at(w.part.y + rows * dim, rows);
     return w;
-}
-
-/* First position a query at `position` sees. */
-static int first_seen(const struct attention_job *j, int position)
-{
-    int window = j->shape->window;
-    return window && position >= window ? position - window + 1 : 0;
 }
 
 static void load_queries(const struct attention_job *j, const struct attention_tile *t, int head, float *q)
@@ -150,7 +136,7 @@ static void weigh_block(const struct attention_job *j, const struct attention_ti
 {
     int group = j->group, dim = j->shape->head_dim;
     for (int i = 0; i < t->count; i++) {
-        int position = t->position + i, first = first_seen(j, position);
+        int position = t->position + i, first = attention_first_seen(j->shape, position);
         int a = first > from ? first : from, b = position < to ? position + 1 : to;
         for (int r = i * group; a < b && r < (i + 1) * group; r++) {
             float *scores = w->scores + (size_t)r * BLOCK + (a - from);
@@ -169,16 +155,16 @@ static void mix_block(const struct attention_job *j, const struct attention_tile
 {
     size_t dim = (size_t)j->shape->head_dim;
     int last = t->position + t->count - 1;
-    if (first_seen(j, last) <= from && t->position + 1 >= to) {
-        kernels.mix(s->y, dim, w->scores, BLOCK, w->kv, dim, t->count * j->group, to - from, (int)dim);
+    if (attention_first_seen(j->shape, last) <= from && t->position + 1 >= to) {
+        kernels.mix(s->y, dim, w->scores, BLOCK, 1, w->kv, dim, t->count * j->group, to - from, (int)dim);
         return;
     }
     for (int i = 0; i < t->count; i++) {
-        int position = t->position + i, first = first_seen(j, position);
+        int position = t->position + i, first = attention_first_seen(j->shape, position);
         int a = first > from ? first : from, b = position < to ? position + 1 : to;
         size_t row = (size_t)(i * j->group);
         if (a < b)
-            kernels.mix(s->y + row * dim, dim, w->scores + row * BLOCK + (a - from), BLOCK,
+            kernels.mix(s->y + row * dim, dim, w->scores + row * BLOCK + (a - from), BLOCK, 1,
                 w->kv + (size_t)(a - from) * dim, dim, j->group, b - a, (int)dim);
     }
 }
@@ -237,13 +223,19 @@ static void merge(const struct attention_job *j, int rows, struct state *total, 
 static void store_out(const struct attention_job *j, const struct attention_tile *t, int head,
     const struct state *total)
 {
-    size_t dim = (size_t)j->shape->head_dim, width = (size_t)j->shape->heads * dim;
+    size_t dim = (size_t)j->shape->head_dim;
     for (int r = 0; r < t->count * j->group; r++) {
         const float *y = total->y + (size_t)r * dim;
-        float *out = j->out + (size_t)(t->row + r / j->group) * width + (size_t)(head * j->group + r % j->group) * dim;
+        size_t query = (size_t)(t->row + r / j->group) * (size_t)j->shape->heads
+            + (size_t)(head * j->group + r % j->group);
+        float *out = j->out + query * dim;
         float factor = 1 / total->sum[r];
         for (size_t i = 0; i < dim; i++)
             out[i] = y[i] * factor;
+        if (!j->shape->sums)
+            continue;
+        j->shape->sums[2 * query] = total->max[r];
+        j->shape->sums[2 * query + 1] = total->sum[r];
     }
 }
 
@@ -304,20 +296,19 @@ static void merge_parts(void *job, int item, int thread)
     store_out(j, t, head, &w.total);
 }
 
-/* Cut the spans into tiles of at most `most` rows; returns how many. */
-static int cut_tiles(const struct attention_job *j, int most)
+int attention_cut(const struct flow *f, const struct attention_shape *shape, int most)
 {
-    struct attention_tile *tiles = j->f->scratch->tiles;
+    struct attention_tile *tiles = f->scratch->tiles;
     int n = 0;
-    for (int i = 0; i < j->f->n_spans; i++) {
-        const struct span *span = &j->f->spans[i];
+    for (int i = 0; i < f->n_spans; i++) {
+        const struct span *span = &f->spans[i];
         for (int row = 0; row < span->count; row += most) {
             struct attention_tile *t = &tiles[n++];
             t->span = span;
             t->row = span->first + row;
             t->count = span->count - row < most ? span->count - row : most;
             t->position = span->position + row;
-            t->begin = first_seen(j, t->position);
+            t->begin = attention_first_seen(shape, t->position);
             t->segments = (t->position + t->count - 1) / SEGMENT - t->begin / SEGMENT + 1;
         }
     }
@@ -327,12 +318,12 @@ static int cut_tiles(const struct attention_job *j, int most)
 /* Fewer queries share a read where threads would be idle otherwise. */
 static void plan_tiles(struct attention_job *j)
 {
-    int most = j->group < QUERIES ? QUERIES / j->group : 1, wanted = 2 * j->f->threads;
+    int most = j->group < ATTENTION_QUERIES ? ATTENTION_QUERIES / j->group : 1, wanted = 2 * j->f->threads;
     int segments = 0;
-    j->tiles = cut_tiles(j, most);
+    j->tiles = attention_cut(j->f, j->shape, most);
     while (most > 1 && j->tiles * j->shape->kv_heads < wanted) {
         most /= 2;
-        j->tiles = cut_tiles(j, most);
+        j->tiles = attention_cut(j->f, j->shape, most);
     }
     for (int i = 0; i < j->tiles; i++) {
         const struct attention_tile *t = tile_of(j, i);

@@ -5,6 +5,9 @@
 
 #include "backend/backend.h"
 
+#define ATTENTION_BLOCK 64   /* positions whose keys and values are used together */
+#define ATTENTION_QUERIES 32 /* query rows of a tile (a whole group where that is more) */
+
 /* Rows of one span whose queries share each read of keys and values. */
 struct attention_tile {
     const struct span *span;
@@ -14,8 +17,25 @@ struct attention_tile {
     int segments;        /* from begin to the last's own position */
 };
 
-/* Floats of one thread's scratch; floats that hold the segments of a pass whose tiles are too few for the threads. */
+/* First position a query at `position` sees. */
+static inline int attention_first_seen(const struct attention_shape *shape, int position)
+{
+    return shape->window && position >= shape->window ? position - shape->window + 1 : 0;
+}
+
+static inline int attention_rows_max(const struct flow_shape *shape)
+{
+    int group = shape->heads / shape->kv_heads;
+    return group > ATTENTION_QUERIES ? group : ATTENTION_QUERIES;
+}
+
+/* Cut the spans into tiles of at most `most` rows, in the flow's scratch; returns how many. */
+int attention_cut(const struct flow *f, const struct attention_shape *shape, int most);
+
+/* Floats of one thread's scratch, forward and backward; floats that hold the segments of a pass whose tiles are too few
+ * for the threads. */
 size_t attention_scratch(const struct flow_shape *shape);
+size_t attention_backward_scratch(const struct flow_shape *shape);
 size_t attention_partials(const struct flow_shape *shape);
 
 #endif

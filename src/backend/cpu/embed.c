@@ -47,3 +47,43 @@ void embed_positions(struct flow *f, struct value *y, const struct weight *table
     assert(table->tensor.cols == y->width);
     parallel_run(f, f->tokens, (double)f->tokens * y->width, embed_position, &job);
 }
+
+#define STRIP 64 /* columns of a table that one thread adds to */
+
+struct backward_job {
+    const struct value *y;
+    const struct weight *table;
+    const int32_t *rows; /* (tokens) of the table */
+    int tokens;
+    float scale;
+};
+
+/* One strip of columns of all tokens, in their order: a row that several tokens share is summed in one way. */
+static void backward_strip(void *job, int item, int thread)
+{
+    const struct backward_job *j = job;
+    int width = j->y->width, first = item * STRIP, n = width - first < STRIP ? width - first : STRIP;
+    (void)thread;
+    for (int t = 0; t < j->tokens; t++)
+        kernels.mix(j->table->gradient + (size_t)j->rows[t] * (size_t)width + first, 0, &j->scale, 0, 0,
+            j->y->gradient + (size_t)t * (size_t)width + first, 0, 1, 1, n);
+}
+
+static void table_backward(struct flow *f, const struct value *y, const struct weight *table, const int32_t *rows,
+    float scale)
+{
+    struct backward_job job = { y, table, rows, f->tokens, scale };
+    assert(table->tensor.cols == y->width);
+    if (table->gradient)
+        parallel_run(f, (y->width + STRIP - 1) / STRIP, (double)f->tokens * y->width, backward_strip, &job);
+}
+
+void embed_backward(struct flow *f, const struct value *y, const struct weight *table, float scale)
+{
+    table_backward(f, y, table, f->ids, scale);
+}
+
+void embed_positions_backward(struct flow *f, const struct value *y, const struct weight *table)
+{
+    table_backward(f, y, table, f->positions, 1);
+}

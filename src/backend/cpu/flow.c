@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backend/cpu/attention_impl.h"
 #include "backend/cpu/flow_impl.h"
+#include "backend/cpu/matmul_backward.h"
 #include "tensor/block.h"
 
 #include <assert.h>
@@ -63,6 +64,25 @@ static void layout_experts(struct flow_scratch *s, const struct flow_shape *shap
     s->slot_up = arena_take(a, slots * (size_t)shape->expert_ffn, sizeof *s->slot_up);
 }
 
+static void layout_training(struct flow_scratch *s, const struct flow_shape *shape, struct arena *a)
+{
+    size_t tokens = (size_t)shape->tokens_max, width = (size_t)shape->width_max;
+    size_t parts = (tokens + PARTIAL_TOKENS - 1) / PARTIAL_TOKENS;
+    size_t slots = tokens * (size_t)shape->experts_used, inner = slots * (size_t)shape->expert_ffn;
+    size_t each = larger(matmul_backward_scratch(), attention_backward_scratch(shape));
+    s->gain_parts = arena_take(a, parts * width, sizeof(float));
+    s->bias_parts = arena_take(a, parts * width, sizeof(float));
+    s->query_dots = arena_take(a, tokens * (size_t)shape->heads, sizeof(float));
+    s->backward = take_per_thread(a, shape, each, &s->backward_stride);
+    s->expert_backward_jobs = arena_take(a, (size_t)shape->experts, sizeof *s->expert_backward_jobs);
+    s->router_gradient = arena_take(a, tokens * (size_t)shape->experts, sizeof(float));
+    s->slot_dy = arena_take(a, slots * (size_t)shape->dim, sizeof(float));
+    s->slot_act = arena_take(a, inner, sizeof(float));
+    s->slot_dact = arena_take(a, inner, sizeof(float));
+    s->slot_dgate = arena_take(a, inner, sizeof(float));
+    s->slot_dup = arena_take(a, inner, sizeof(float));
+}
+
 void flow_layout(struct flow *f, const struct flow_shape *shape, struct arena *a)
 {
     struct flow_scratch s = { .shape = *shape };
@@ -90,6 +110,8 @@ void flow_layout(struct flow *f, const struct flow_shape *shape, struct arena *a
     s.panel = take_per_thread(a, shape, panel_max((int64_t)widest) / sizeof(float), &s.panel_stride);
     s.part = take_per_thread(a, shape, PART_MAX + 2 * BLOCK_MAX, &s.part_stride);
     s.attention = take_per_thread(a, shape, attention_scratch(shape), &s.attention_stride);
+    if (shape->training)
+        layout_training(&s, shape, a);
 
     f->threads = shape->threads;
     f->scratch = place;

@@ -11,6 +11,7 @@
 #define DECODED_ROWS 8       /* weight rows a thread decodes at a time, of formats without dots */
 #define PART_MAX 1024        /* values of a bias that a thread decodes at a time */
 #define ENCODED_ALIGN 64     /* of the encoded activations of a product */
+#define PARTIAL_TOKENS 64    /* tokens whose gradients of a norm's gain are summed apart */
 
 struct flow_scratch {
     struct flow_shape shape;
@@ -40,6 +41,17 @@ struct flow_scratch {
     struct matmul *expert_jobs; /* (2 experts) */
     float *slot_x;           /* (slots, dim): inputs, then outputs */
     float *slot_gate, *slot_up; /* (slots, expert_ffn) */
+
+    /* Training. */
+    float *gain_parts, *bias_parts; /* (tokens_max / PARTIAL_TOKENS rounded up, width_max) */
+    float *query_dots;              /* (tokens_max, heads) */
+    float *backward;                /* one per thread: what the backward of a product or of attention takes */
+    size_t backward_stride;
+    struct matmul_backward *expert_backward_jobs; /* (experts) */
+    float *router_gradient;                       /* (tokens_max, experts) */
+    float *slot_dy;                               /* (slots, dim) */
+    float *slot_act, *slot_dact;                  /* (slots, expert_ffn) */
+    float *slot_dgate, *slot_dup;                 /* (slots, expert_ffn) */
 };
 
 static inline float *scratch_of(float *all, size_t stride, int thread)

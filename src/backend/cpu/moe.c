@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "backend/cpu/moe_impl.h"
+
 #include "backend/cpu/act_impl.h"
 #include "backend/cpu/flow_impl.h"
 #include "backend/cpu/parallel.h"
@@ -125,28 +127,36 @@ static void sum_token(void *job, int token, int thread)
     (void)thread;
     memset(y, 0, (size_t)j->dim * sizeof *y);
     for (int i = token * j->shape->used; i < (token + 1) * j->shape->used; i++)
-        kernels.mix(y, 0, &s->weights[i], 0, s->slot_x + (size_t)s->slots[i] * (size_t)j->dim, 0, 1, 1, j->dim);
+        kernels.mix(y, 0, &s->weights[i], 0, 0, s->slot_x + (size_t)s->slots[i] * (size_t)j->dim, 0, 1, 1, j->dim);
+}
+
+void moe_enter(struct flow *f, const struct value *x, const struct moe_weights *w, const struct moe_shape *shape)
+{
+    const struct flow_scratch *s = f->scratch;
+    struct moe_job job = { .f = f, .shape = shape, .x = x->data, .dim = x->width };
+    assert(x->width == s->shape.dim && shape->used <= shape->experts);
+    assert(shape->experts == s->shape.experts && shape->used <= s->shape.experts_used);
+    assert(shape->ffn == s->shape.expert_ffn);
+
+    struct value logits = { .data = s->router, .width = shape->experts };
+    linear(f, &logits, x, w->router, w->router_bias);
+    parallel_run(f, f->tokens, (double)f->tokens * shape->experts * (shape->used + 16), route_token, &job);
+    sort_slots(&job);
+    parallel_run(f, f->tokens, (double)f->tokens * shape->used * job.dim, gather_token, &job);
+    const struct expert_product in[] = { { w->gate, w->gate_bias, s->slot_x, s->slot_gate },
+        { w->up, w->up_bias, s->slot_x, s->slot_up } };
+    run_experts(f, in, 2, shape->experts);
 }
 
 void moe(struct flow *f, struct value *y, const struct value *x, const struct moe_weights *w,
     const struct moe_shape *shape)
 {
     const struct flow_scratch *s = f->scratch;
-    struct moe_job job = { f, shape, x->data, y->data, x->width };
+    struct moe_job job = { .f = f, .shape = shape, .y = y->data, .dim = x->width };
     int slots = f->tokens * shape->used;
-    assert(x->width == s->shape.dim && y->width == x->width && shape->used <= shape->experts);
-    assert(shape->experts == s->shape.experts && shape->used <= s->shape.experts_used);
-    assert(shape->ffn == s->shape.expert_ffn);
-
-    struct value logits = { s->router, shape->experts };
-    linear(f, &logits, x, w->router, w->router_bias);
-    parallel_run(f, f->tokens, (double)f->tokens * shape->experts * (shape->used + 16), route_token, &job);
-    sort_slots(&job);
-    parallel_run(f, f->tokens, (double)slots * job.dim, gather_token, &job);
-    const struct expert_product in[] = { { w->gate, w->gate_bias, s->slot_x, s->slot_gate },
-        { w->up, w->up_bias, s->slot_x, s->slot_up } };
+    assert(y->width == x->width);
+    moe_enter(f, x, w, shape);
     const struct expert_product out = { w->down, w->down_bias, s->slot_gate, s->slot_x };
-    run_experts(f, in, 2, shape->experts);
     act_rows(f, s->slot_gate, s->slot_gate, s->slot_up, slots, shape->ffn, &shape->activation);
     run_experts(f, &out, 1, shape->experts);
     parallel_run(f, f->tokens, (double)slots * job.dim, sum_token, &job);

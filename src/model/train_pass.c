@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/train_pass.h"
+
+#include "model/block.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct train_pass {
+    const struct model *model;
+    struct train_options options;
+    struct arena arena;
+    struct blocks blocks;
+    struct global_weights *global; /* the model's, with gradients */
+    struct layer_weights *layers;  /* (spec.layers) */
+    float *gradients;              /* of all weights */
+    size_t gradients_bytes;
+    int32_t *ids, *positions;      /* (tokens_max) */
+    struct span *spans;            /* (texts_max) */
+    struct kv_layer *kv;           /* (texts_max, spec.layers) */
+    int32_t *rows, *targets;       /* (tokens_max) rows that count, and their targets */
+    int counted;
+    struct value last, normed; /* (logits_max, dim) the residual stream of rows that count, and its norm */
+    struct value logits;       /* (logits_max, vocabulary) */
+    struct value losses;       /* (logits_max, 1) */
+};
+
+static float *take(struct arena *a, int rows, int64_t width)
+{
+    return arena_take(a, (size_t)rows, (size_t)width * sizeof(float));
+}
+
+static struct value take_value(struct arena *a, int rows, int64_t width)
+{
+    return (struct value) { .data = take(a, rows, width), .width = (int)width, .gradient = take(a, rows, width) };
+}
+
+/* The frequencies of rope are no parameters. */
+static bool learns(const struct weight *w, int role, const bool *frozen)
+{
+    const struct format *f = w->experts ? w->experts[0].format : w->tensor.format;
+    if (!f || role == ROLE_rope_factors || (frozen && frozen[role]))
+        return false;
+    return f->id == FORMAT_f32 || f->id == FORMAT_f16 || f->id == FORMAT_bf16;
+}
+
+static void take_gradient(struct train_pass *p, struct weight *w, const struct weight *from, int role, int layer)
+{
+    struct role_shape shape = role_shape(&p->model->spec, role, layer);
+    size_t matrices = from->experts ? (size_t)p->model->spec.experts : 1;
+    if (w)
+        *w = *from;
+    if (!learns(from, role, p->options.frozen))
+        return;
+    float *gradient = arena_take(&p->arena, matrices * (size_t)shape.rows, (size_t)shape.cols * sizeof(float));
+    if (w)
+        w->gradient = gradient;
+}
+
+/* Gradients follow each other, so that all of them are one piece of memory. */
+static void layout_gradients(struct train_pass *p)
+{
+    const struct model *m = p->model;
+    struct arena *a = &p->arena;
+    p->global = arena_take(a, 1, sizeof *p->global);
+    p->layers = arena_take(a, (size_t)m->spec.layers, sizeof *p->layers);
+    size_t before = a->used;
+    p->gradients = a->base ? (float *)(void *)(a->base + before) : NULL;
+    for (int r = 0; r < N_GLOBAL_ROLES; r++)
+        take_gradient(p, p->global ? &p->global->at[r] : NULL, &m->global.at[r], N_LAYER_ROLES + r, 0);
+    for (int l = 0; l < m->spec.layers; l++)
+        for (int r = 0; r < N_LAYER_ROLES; r++)
+            take_gradient(p, p->layers ? &p->layers[l].at[r] : NULL, &m->layers[l].at[r], r, l);
+    p->gradients_bytes = a->used - before;
+}
+
+static void train_pass_layout(struct train_pass *p)
+{
+    const struct spec *s = &p->model->spec;
+    const struct train_options *o = &p->options;
+    struct flow_shape shape = blocks_shape(s, o->tokens_max, o->tokens_max, o->threads);
+    struct arena *a = &p->arena;
+    shape.training = true;
+    layout_gradients(p);
+    p->blocks.spec = s;
+    p->blocks.global = p->global;
+    p->blocks.layers = p->layers;
+    flow_layout(&p->blocks.flow, &shape, a);
+    p->ids = arena_take(a, (size_t)o->tokens_max, sizeof *p->ids);
+    p->positions = arena_take(a, (size_t)o->tokens_max, sizeof *p->positions);
+    p->rows = arena_take(a, (size_t)o->tokens_max, sizeof *p->rows);
+    p->targets = arena_take(a, (size_t)o->tokens_max, sizeof *p->targets);
+    p->spans = arena_take(a, (size_t)o->texts_max, sizeof *p->spans);
+    p->kv = arena_take(a, (size_t)o->texts_max * (size_t)s->layers, sizeof *p->kv);
+    blocks_layout_training(&p->blocks, o->tokens_max, o->checkpoint, a);
+    p->last = take_value(a, o->logits_max, s->dim);
+    p->normed = take_value(a, o->logits_max, s->dim);
+    p->logits = take_value(a, o->logits_max, s->vocabulary);
+    p->losses = take_value(a, o->logits_max, 1);
+}
+
+uint64_t train_pass_bytes(const struct model *m, const struct train_options *options)
+{
+    struct train_pass measured = { .model = m, .options = *options };
+    train_pass_layout(&measured);
+    return measured.arena.used;
+}
+
+static int check_options(const struct train_options *o, struct error *err)
+{
+    if (o->tokens_max < 1 || o->texts_max < 1 || o->logits_max < 1 || o->threads < 1)
+        return error_set(err, ERROR_USAGE,
+            "a training pass of %d tokens, %d texts, %d logits and %d threads makes no sense", o->tokens_max,
+            o->texts_max, o->logits_max, o->threads);
+    return 0;
+}
+
+int train_pass_open(struct train_pass **out, const struct model *m, const struct train_options *o, struct error *err)
+{
+    *out = NULL;
+    int rc = check_options(o, err);
+    if (rc)
+        return rc;
+    struct train_pass *p = calloc(1, sizeof *p);
+    if (!p)
+        return error_memory(err, sizeof *p, "a training pass");
+    p->model = m;
+    p->options = *o;
+    train_pass_layout(p);
+    rc = arena_reserve(&p->arena, err);
+    if (rc) {
+        error_in(err, "could not prepare training passes of %d tokens", o->tokens_max);
+        free(p);
+        return rc;
+    }
+    train_pass_layout(p);
+    rc = pool_open(&p->blocks.flow.pool, o->threads, err);
+    if (rc) {
+        train_pass_close(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void train_pass_close(struct train_pass *p)
+{
+    if (!p)
+        return;
+    pool_close(p->blocks.flow.pool);
+    arena_release(&p->arena);
+    free(p);
+}
+
+void train_pass_clear(struct train_pass *p)
+{
+    memset(p->gradients, 0, p->gradients_bytes);
+}
+
+const struct weight *train_pass_weight(const struct train_pass *p, int role, int layer)
+{
+    return role < N_LAYER_ROLES ? &p->layers[layer].at[role] : &p->global->at[role - N_LAYER_ROLES];
+}
+
+static int check_text(const struct train_pass *p, const struct train_text *t, int i, struct error *err)
+{
+    const struct spec *s = &p->model->spec;
+    if (t->count < 1)
+        return error_set(err, ERROR_USAGE, "text %d of a training pass has %d tokens", i, t->count);
+    if (s->learned_positions && t->count > s->context)
+        return error_set(err, ERROR_LIMIT, "text %d has %d tokens, the model %d learned positions", i, t->count,
+            s->context);
+    for (int k = 0; k < t->count; k++) {
+        if (t->ids[k] < 0 || t->ids[k] >= s->vocabulary)
+            return error_set(err, ERROR_USAGE, "token %d of text %d is %d, outside the vocabulary of %lld", k, i,
+                (int)t->ids[k], (long long)s->vocabulary);
+        if (t->targets[k] != TRAIN_SKIP && (t->targets[k] < 0 || t->targets[k] >= s->vocabulary))
+            return error_set(err, ERROR_USAGE, "target %d of text %d is %d, outside the vocabulary of %lld", k, i,
+                (int)t->targets[k], (long long)s->vocabulary);
+    }
+    return 0;
+}
+
+static int check_run(const struct train_pass *p, const struct train_text *texts, int n, int64_t counted,
+    struct error *err)
+{
+    int64_t tokens = 0, counting = 0;
+    if (n < 1 || n > p->options.texts_max)
+        return error_set(err, ERROR_LIMIT, "a training pass of %d texts, %d are prepared for", n,
+            p->options.texts_max);
+    for (int i = 0; i < n; i++) {
+        int rc = check_text(p, &texts[i], i, err);
+        if (rc)
+            return rc;
+        tokens += texts[i].count;
+        for (int k = 0; k < texts[i].count; k++)
+            counting += texts[i].targets[k] != TRAIN_SKIP;
+    }
+    if (tokens > p->options.tokens_max)
+        return error_set(err, ERROR_LIMIT, "a training pass of %lld tokens is longer than the %d prepared for",
+            (long long)tokens, p->options.tokens_max);
+    if (counting == 0)
+        return error_set(err, ERROR_USAGE, "none of the %lld tokens of a training pass counts", (long long)tokens);
+    if (counted != 0 && counted < counting)
+        return error_set(err, ERROR_USAGE, "%lld tokens of a training pass count, more than the %lld of its step",
+            (long long)counting, (long long)counted);
+    return 0;
+}
+
+/* A text's keys and values lie in the layers' caches where its rows lie in the flow. */
+static void place_text(struct train_pass *p, int text, int first, int count)
+{
+    const struct spec *s = &p->model->spec;
+    struct kv_layer *kv = &p->kv[(size_t)text * (size_t)s->layers];
+    size_t at = (size_t)first * (size_t)s->head_dim;
+    for (int l = 0; l < s->layers; l++) {
+        const struct block_values *v = block_values(&p->blocks, l);
+        kv[l] = (struct kv_layer) { .format = &format_f32, .capacity = p->options.tokens_max,
+            .k = (unsigned char *)(v->k_cache + at), .v = (unsigned char *)(v->v_cache + at),
+            .k_gradient = v->k_gradient + at, .v_gradient = v->v_gradient + at };
+    }
+    p->spans[text] = (struct span) { .first = first, .count = count, .position = 0, .layers = kv };
+}
+
+static void fill_flow(struct train_pass *p, const struct train_text *texts, int n)
+{
+    struct flow *f = &p->blocks.flow;
+    f->tokens = p->counted = 0;
+    for (int i = 0; i < n; i++) {
+        place_text(p, i, f->tokens, texts[i].count);
+        for (int k = 0; k < texts[i].count; k++, f->tokens++) {
+            p->ids[f->tokens] = texts[i].ids[k];
+            p->positions[f->tokens] = k;
+            if (texts[i].targets[k] == TRAIN_SKIP)
+                continue;
+            p->targets[p->counted] = texts[i].targets[k];
+            p->rows[p->counted++] = f->tokens;
+        }
+    }
+    f->ids = p->ids;
+    f->positions = p->positions;
+    f->spans = p->spans;
+    f->n_spans = n;
+}
+
+static void clear(struct value *v, int rows)
+{
+    memset(v->gradient, 0, (size_t)rows * (size_t)v->width * sizeof *v->gradient);
+}
+
+/* From the residual stream behind the last layer to the losses of `count` counting rows from `first` on, and back.
+ * Returns their sum. While it works the flow is these rows. */
+static double head(struct train_pass *p, int first, int count, float weight)
+{
+    const struct spec *s = &p->model->spec;
+    const struct global_weights *w = p->global;
+    const struct weight *output = s->tied ? &w->token_embedding : &w->output;
+    struct norm_shape whole = { .kind = s->norm, .eps = s->norm_eps, .offset = s->norm_offset, .groups = 1 };
+    struct value *x = &block_values(&p->blocks, s->layers - 1)->x_out;
+    struct flow *f = &p->blocks.flow;
+    const int32_t *rows = p->rows + first, *targets = p->targets + first;
+    int tokens = f->tokens;
+    double sum = 0;
+
+    gather(f, &p->last, x, rows, count);
+    f->tokens = count;
+    norm(f, &p->normed, &p->last, &w->final_norm, &w->final_norm_bias, &whole);
+    linear(f, &p->logits, &p->normed, output, NULL);
+    if (s->logit_softcap > 0)
+        softcap(f, &p->logits, count, s->logit_softcap);
+    cross_entropy(f, &p->losses, &p->logits, targets);
+    for (int i = 0; i < count; i++) {
+        sum += (double)p->losses.data[i];
+        p->losses.gradient[i] = weight;
+    }
+
+    clear(&p->logits, count);
+    clear(&p->normed, count);
+    clear(&p->last, count);
+    cross_entropy_backward(f, &p->losses, &p->logits, targets);
+    if (s->logit_softcap > 0)
+        softcap_backward(f, &p->logits, count, s->logit_softcap);
+    linear_backward(f, &p->logits, &p->normed, output, NULL);
+    norm_backward(f, &p->normed, &p->last, &w->final_norm, &w->final_norm_bias, &whole);
+    f->tokens = tokens;
+    gather_backward(f, &p->last, x, rows, count);
+    return sum;
+}
+
+int train_pass_run(struct train_pass *p, const struct train_text *texts, int n, int64_t counted, double *loss,
+    struct error *err)
+{
+    const int layers = p->model->spec.layers;
+    int rc = check_run(p, texts, n, counted, err);
+    if (rc)
+        return rc;
+    fill_flow(p, texts, n);
+    double all = counted ? (double)counted : (double)p->counted, sum = 0;
+    blocks_embed(&p->blocks);
+    for (int l = 0; l < layers; l++)
+        block_forward(&p->blocks, l);
+    clear(&block_values(&p->blocks, layers - 1)->x_out, p->blocks.flow.tokens);
+    for (int first = 0; first < p->counted; first += p->options.logits_max) {
+        int rest = p->counted - first;
+        sum += head(p, first, rest < p->options.logits_max ? rest : p->options.logits_max, (float)(1 / all));
+    }
+    for (int l = layers - 1; l >= 0; l--) {
+        if (p->options.checkpoint && l < layers - 1) /* those of the last are still there */
+            block_forward(&p->blocks, l);
+        block_backward(&p->blocks, l);
+    }
+    blocks_embed_backward(&p->blocks);
+    *loss = sum / all;
+    return 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/block.h"
+
+static int at_least(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads)
+{
+    return (struct flow_shape) { .tokens_max = tokens_max, .threads = threads, .dim = s->dim,
+        .width_max = at_least(at_least(s->dim, s->ffn), s->heads * s->head_dim), .heads = s->heads,
+        .kv_heads = s->kv_heads, .head_dim = s->head_dim, .context_max = context_max, .experts = s->experts,
+        .experts_used = s->experts_used, .expert_ffn = s->expert_ffn };
+}
+
+static float *take(struct arena *a, int rows, int width)
+{
+    return arena_take(a, (size_t)rows, (size_t)width * sizeof(float));
+}
+
+static struct value take_value(struct arena *a, int rows, int width)
+{
+    return (struct value) { .data = take(a, rows, width), .width = width };
+}
+
+static bool any_dense(const struct spec *s)
+{
+    for (int i = 0; i < s->layers; i++)
+        if (!s->layer[i].moe)
+            return true;
+    return false;
+}
+
+void blocks_layout(struct blocks *b, int tokens_max, struct arena *a)
+{
+    const struct spec *s = b->spec;
+    struct block_values *v = b->values;
+    int dense_rows = any_dense(s) ? tokens_max : 0;
+    v->x = v->x_mid = v->x_out = take_value(a, tokens_max, s->dim);
+    v->attn_in = v->mlp_in = take_value(a, tokens_max, s->dim);
+    v->attn_plain = v->attn_out = v->mlp_plain = v->mlp_out = take_value(a, tokens_max, s->dim);
+    v->q_plain = v->q = take_value(a, tokens_max, s->heads * s->head_dim);
+    v->k_plain = v->k = take_value(a, tokens_max, s->kv_heads * s->head_dim);
+    v->v = take_value(a, tokens_max, s->kv_heads * s->head_dim);
+    v->mixed = take_value(a, tokens_max, s->heads * s->head_dim);
+    v->up = v->act = take_value(a, dense_rows, s->ffn);
+    if (s->ffn_gate)
+        v->gate = v->act = take_value(a, dense_rows, s->ffn);
+}
+
+/* The data of a layer's values that its backward reads. */
+static void take_kept(struct block_values *v, const struct spec *s, bool moe, int rows, struct arena *a)
+{
+    int heads = s->heads * s->head_dim, kv_heads = s->kv_heads * s->head_dim;
+    v->attn_in.data = take(a, rows, s->dim);
+    v->q.data = take(a, rows, heads);
+    v->mixed.data = take(a, rows, heads);
+    v->x_mid.data = take(a, rows, s->dim);
+    v->mlp_in.data = take(a, rows, s->dim);
+    v->sums = take(a, rows, 2 * s->heads);
+    v->k_cache = take(a, rows, kv_heads);
+    v->v_cache = take(a, rows, kv_heads);
+    if (s->head_norms) {
+        v->q_plain.data = take(a, rows, heads);
+        v->k_plain.data = take(a, rows, kv_heads);
+    }
+    if (s->post_norms) {
+        v->attn_plain.data = take(a, rows, s->dim);
+        v->mlp_plain.data = take(a, rows, s->dim);
+    }
+    if (moe)
+        return;
+    v->up.data = take(a, rows, s->ffn);
+    v->act.data = take(a, rows, s->ffn);
+    if (s->ffn_gate)
+        v->gate.data = take(a, rows, s->ffn);
+}
+
+/* What all layers have in common: widths, gradients, and the data that no backward reads. */
+static struct block_values take_common(struct blocks *b, int rows, struct arena *a)
+{
+    const struct spec *s = b->spec;
+    int heads = s->heads * s->head_dim, kv_heads = s->kv_heads * s->head_dim, dense_rows = any_dense(s) ? rows : 0;
+    struct block_values v = { .k = take_value(a, rows, kv_heads), .v = take_value(a, rows, kv_heads) };
+    v.attn_out = v.mlp_out = take_value(a, rows, s->dim);
+    v.attn_out.gradient = v.mlp_out.gradient = take(a, rows, s->dim); /* the residual stream's: add passes it on */
+    v.x = v.x_mid = v.x_out = (struct value) { .width = s->dim, .gradient = v.attn_out.gradient };
+
+    size_t before = a->used;
+    b->gradients = v.attn_in.gradient = take(a, rows, s->dim);
+    v.mlp_in.gradient = take(a, rows, s->dim);
+    v.q.gradient = take(a, rows, heads);
+    v.k.gradient = take(a, rows, kv_heads);
+    v.v.gradient = take(a, rows, kv_heads);
+    v.k_gradient = take(a, rows, kv_heads);
+    v.v_gradient = take(a, rows, kv_heads);
+    v.mixed.gradient = take(a, rows, heads);
+    v.q_plain.gradient = take(a, s->head_norms ? rows : 0, heads);
+    v.k_plain.gradient = take(a, s->head_norms ? rows : 0, kv_heads);
+    v.attn_plain.gradient = take(a, s->post_norms ? rows : 0, s->dim);
+    v.mlp_plain.gradient = take(a, s->post_norms ? rows : 0, s->dim);
+    v.up.gradient = take(a, dense_rows, s->ffn);
+    v.gate.gradient = take(a, s->ffn_gate ? dense_rows : 0, s->ffn);
+    v.act.gradient = take(a, dense_rows, s->ffn);
+    b->gradients_bytes = a->used - before;
+
+    v.attn_in.width = v.mlp_in.width = v.attn_plain.width = v.mlp_plain.width = s->dim;
+    v.q.width = v.q_plain.width = v.mixed.width = heads;
+    v.k.width = v.k_plain.width = v.v.width = kv_heads;
+    v.up.width = v.gate.width = v.act.width = s->ffn;
+    return v;
+}
+
+void blocks_layout_training(struct blocks *b, int tokens_max, bool checkpoint, struct arena *a)
+{
+    const struct spec *s = b->spec;
+    struct block_values common = take_common(b, tokens_max, a), unused;
+    float *x = take(a, tokens_max, s->dim);
+    b->values = arena_take(a, (size_t)s->layers, sizeof *b->values);
+    if (checkpoint)
+        take_kept(&common, s, !any_dense(s), tokens_max, a);
+    for (int i = 0; i < s->layers; i++) {
+        struct block_values *v = b->values ? &b->values[i] : &unused;
+        *v = common;
+        if (!checkpoint)
+            take_kept(v, s, s->layer[i].moe, tokens_max, a);
+        v->x.data = x;
+        v->x_out.data = x = take(a, tokens_max, s->dim);
+    }
+}
