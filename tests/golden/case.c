@@ -27,6 +27,15 @@ static uint64_t next_of(uint64_t *x)
     return z ^ z >> 31;
 }
 
+uint64_t *case_bits_new(const char *name, int64_t n)
+{
+    uint64_t *bits = malloc((size_t)n * sizeof *bits), x = seed_of(name);
+    assert_non_null(bits);
+    for (int64_t i = 0; i < n; i++)
+        bits[i] = next_of(&x);
+    return bits;
+}
+
 /* Long texts are not listed: `length` ids from the case's name. */
 static void make_ids(struct golden_case *c)
 {

@@ -34,6 +34,8 @@ void case_release(struct golden_case *c);
 
 size_t case_tensors(const struct golden_case *c);
 void case_tensor_make(struct case_tensor *t, const struct golden_case *c, size_t i);
+/* n numbers of the generator, seeded by a name; new. */
+uint64_t *case_bits_new(const char *name, int64_t n);
 /* By name; false where the model has none. */
 bool case_tensor_find(struct case_tensor *t, const struct golden_case *c, const char *name);
 void case_tensor_release(struct case_tensor *t);

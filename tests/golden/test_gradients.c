@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loss and gradients of every family against PyTorch: the tiny models of test_models.c, two texts packed in one pass.
+ *
+ * A gradient is a sum over the tokens that count; its "size" is the same sum over absolute values, and rounding scales
+ * with it. Within one token's part terms cancel too, which its size does not show, so the root mean square of the
+ * tensor's sizes is added. How steep the function is at this place, a softmax over large logits above all, is not seen
+ * either: the golden files note how far PyTorch's own float32 is off in each tensor, in units of u (size + rms), and we
+ * may be off by so much more. Hence |difference| <= (FEW (layers + 1) + own) u (size + rms). A projection onto random
+ * signs, and the norm, gather errors of all elements as a root of squares would. */
+#include "case.h"
+#include "runner.h"
+
+#include "support.h"
+
+#include "base/map.h"
+#include "model/names.h"
+#include "model/train_pass.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CASES_MAX 64
+#define TEXTS 2
+#define FEW 6.0
+#define UNIT 0x1p-24
+
+static char paths[CASES_MAX][4096];
+static int n_paths;
+
+struct golden {
+    json_t *json;
+    struct train_text texts[TEXTS];
+    int32_t ids[TEXTS][64], targets[TEXTS][64];
+    int tokens;
+};
+
+static void read_numbers(int32_t *out, const json_t *list, int count)
+{
+    assert_int_equal(json_array_size(list), count);
+    for (int i = 0; i < count; i++)
+        out[i] = (int32_t)json_integer_value(json_array_get(list, (size_t)i));
+}
+
+static void golden_read(struct golden *g, const char *name)
+{
+    struct error err = { 0 };
+    char file[128];
+    memset(g, 0, sizeof *g);
+    snprintf(file, sizeof file, "tests/golden/data/gradients/%s.json", name);
+    if (json_read_file_new(&g->json, test_repo(file), 1 << 20, &err) != 0)
+        fail_msg("%s", err.text);
+    const json_t *texts = json_object_get(g->json, "texts");
+    assert_int_equal(json_array_size(texts), TEXTS);
+    for (size_t i = 0; i < TEXTS; i++) {
+        const json_t *text = json_array_get(texts, i);
+        int count = (int)json_array_size(json_object_get(text, "ids"));
+        assert_in_range(count, 1, 64);
+        read_numbers(g->ids[i], json_object_get(text, "ids"), count);
+        read_numbers(g->targets[i], json_object_get(text, "targets"), count);
+        g->texts[i] = (struct train_text) { .ids = g->ids[i], .targets = g->targets[i], .count = count };
+        g->tokens += count;
+    }
+}
+
+static struct train_pass *open_pass(const struct runner *r, const struct train_options *o)
+{
+    struct train_pass *p;
+    struct error err = { 0 };
+    if (train_pass_open(&p, r->model, o, &err) != 0)
+        fail_msg("%s", err.text);
+    return p;
+}
+
+static double run(struct train_pass *p, const struct golden *g)
+{
+    struct error err = { 0 };
+    double loss;
+    if (train_pass_run(p, g->texts, TEXTS, 0, &loss, &err) != 0)
+        fail_msg("%s", err.text);
+    return loss;
+}
+
+static size_t matrices_of(const struct runner *r, int role, int layer)
+{
+    return role_shape(r->spec, role, layer).kind == ROLE_EXPERTS ? (size_t)r->spec->experts : 1;
+}
+
+static size_t gradient_size(const struct runner *r, int role, int layer)
+{
+    struct role_shape shape = role_shape(r->spec, role, layer);
+    return matrices_of(r, role, layer) * (size_t)shape.rows * (size_t)shape.cols;
+}
+
+/* Calls with every weight that learns. */
+typedef void each_fn(void *context, int role, int layer, const float *gradient);
+static void each_gradient(const struct runner *r, const struct train_pass *p, each_fn *call, void *context)
+{
+    for (int role = 0; role < N_ROLES; role++) {
+        int layers = role < N_LAYER_ROLES ? r->spec->layers : 1;
+        for (int layer = 0; layer < layers; layer++) {
+            const float *gradient = train_pass_weight(p, role, layer)->gradient;
+            if (gradient)
+                call(context, role, layer, gradient);
+        }
+    }
+}
+
+/* ---- the gradients as a checkpoint would hold them ---- */
+
+struct checkpoint {
+    const struct runner *r;
+    const struct golden_case *c;
+    struct loader loader;
+    double **tensors; /* as case_tensor_make orders them */
+};
+
+/* Names of tables may lack what a wrapping model puts in front. */
+static double *find_tensor(const struct checkpoint *k, const char *name)
+{
+    const json_t *list = json_object_get(k->c->json, "tensors");
+    for (size_t i = 0; i < case_tensors(k->c); i++) {
+        const char *whole = json_string_value(json_array_get(json_array_get(list, i), 0));
+        size_t n = strlen(whole), end = strlen(name);
+        if (n >= end && strcmp(whole + n - end, name) == 0 && (n == end || whole[n - end - 1] == '.'))
+            return k->tensors[i];
+    }
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+/* Where element (row, col) of a role lies in its tensor. */
+static int64_t place_of(const struct place *at, const struct role_shape *shape, int64_t row, int64_t col)
+{
+    if (role_is_vector(shape) || shape->kind == ROLE_EXPERT_BIASES)
+        return row * at->total + at->first + col * at->step;
+    int64_t output = at->first + row * at->step;
+    return at->entry->stored & STORED_TRANSPOSED ? col * at->total + output : output * shape->cols + col;
+}
+
+static void store(void *context, int role, int layer, const float *gradient)
+{
+    const struct checkpoint *k = context;
+    struct role_shape shape = role_shape(k->r->spec, role, layer);
+    struct place at;
+    struct error err = { 0 };
+    char name[NAME_SIZE];
+    if (names_place(&k->loader, role, layer, &at, &err) != 0)
+        fail_msg("%s", err.text);
+    const char *pattern = at.entry->name, *first = strstr(pattern, "%d");
+    bool each = shape.kind == ROLE_EXPERTS && first && strstr(first + 2, "%d");
+    for (size_t e = 0; e < matrices_of(k->r, role, layer); e++) {
+        names_expand(name, pattern, layer, (int)e);
+        double *to = find_tensor(k, name);
+        if (!each)
+            to += (int64_t)e * at.total * shape.cols;
+        for (int64_t row = 0; row < shape.rows; row++)
+            for (int64_t col = 0; col < shape.cols; col++) {
+                double *value = &to[place_of(&at, &shape, row, col)];
+                assert_true(isnan(*value)); /* one place for each element */
+                *value = (double)*gradient++;
+            }
+    }
+}
+
+static void checkpoint_open(struct checkpoint *k, const struct runner *r, const struct golden_case *c,
+    const struct train_pass *p)
+{
+    size_t n = source_tensor_count(r->source);
+    *k = (struct checkpoint) { .r = r, .c = c, .loader = { .source = r->source, .model = r->model } };
+    assert_int_equal(map_init(&k->loader.index, n, NULL), 0);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = source_tensor(r->source, i)->name;
+        assert_int_equal(map_put(&k->loader.index, name, strlen(name), (int64_t)i, NULL), 0);
+    }
+    k->tensors = calloc(case_tensors(c), sizeof *k->tensors);
+    for (size_t i = 0; i < case_tensors(c); i++) {
+        struct case_tensor t;
+        case_tensor_make(&t, c, i);
+        k->tensors[i] = malloc((size_t)t.count * sizeof **k->tensors);
+        for (int64_t e = 0; e < t.count; e++)
+            k->tensors[i][e] = NAN;
+        case_tensor_release(&t);
+    }
+    each_gradient(r, p, store, k);
+}
+
+static void checkpoint_close(struct checkpoint *k)
+{
+    for (size_t i = 0; i < case_tensors(k->c); i++)
+        free(k->tensors[i]);
+    free(k->tensors);
+    map_release(&k->loader.index);
+}
+
+/* ---- comparing ---- */
+
+struct worst {
+    double element, sum; /* in units of UNIT (size + rms); of whole tensors */
+    double share, own; /* of what is allowed, the largest; of PyTorch's float32 */
+};
+
+static double number(const json_t *list, size_t i)
+{
+    return json_number_value(json_array_get(list, i));
+}
+
+/* The sum of x with signs from splitmix64, seeded by the FNV-1a hash of the tensor's name and which. */
+static double project(const double *x, int64_t n, const char *tensor, int which)
+{
+    char name[NAME_SIZE + 8];
+    double sum = 0;
+    snprintf(name, sizeof name, "%s+%d", tensor, which);
+    uint64_t *bits = case_bits_new(name, n);
+    for (int64_t i = 0; i < n; i++)
+        sum += bits[i] >> 63 ? -x[i] : x[i];
+    free(bits);
+    return sum;
+}
+
+static void check_elements(const json_t *entry, const double *x, int64_t n, double rms, double allowed, double *worst)
+{
+    const char *name = json_string_value(json_array_get(entry, 0));
+    const json_t *elements = json_array_get(entry, 5), *element;
+    size_t i;
+    assert_true(json_array_size(elements) >= 1);
+    json_array_foreach(elements, i, element)
+    {
+        int64_t at = json_integer_value(json_array_get(element, 0));
+        double want = number(element, 1), size = number(element, 2);
+        assert_in_range(at, 0, n - 1);
+        if (size == 0 && x[at] != 0)
+            fail_msg("%s: element %lld is %.9g, nothing should reach it", name, (long long)at, x[at]);
+        double units = fabs(x[at] - want) / ((size + rms) * UNIT + 1e-300);
+        if (!(units <= allowed))
+            fail_msg("%s: element %lld is %.9g, expected %.9g: %.1f units, %.1f allowed", name, (long long)at, x[at],
+                want, units, allowed);
+        *worst = fmax(*worst, units);
+    }
+}
+
+static void check_tensor(const json_t *entry, const double *x, int64_t n, int layers, struct worst *worst)
+{
+    const char *name = json_string_value(json_array_get(entry, 0));
+    double size = number(entry, 2), allowed = FEW * (layers + 1) + number(entry, 3), squares = 0, element = 0;
+    for (int64_t i = 0; i < n; i++)
+        squares += x[i] * x[i]; /* NaN where no role has put anything */
+    double off[3] = { fabs(sqrt(squares) - number(entry, 1)) };
+    for (int k = 0; k < 2; k++)
+        off[1 + k] = fabs(project(x, n, name, k) - number(json_array_get(entry, 4), (size_t)k));
+    for (int k = 0; k < 3; k++) {
+        double units = off[k] / (2 * size * UNIT + 1e-300);
+        if (!(units <= allowed))
+            fail_msg("%s: %s of the gradient is off by %.3g: %.1f units, %.1f allowed", name,
+                k ? "a projection" : "the norm", off[k], units, allowed);
+        worst->sum = fmax(worst->sum, units);
+        worst->share = fmax(worst->share, units / allowed);
+    }
+    check_elements(entry, x, n, size / sqrt((double)n), allowed, &element);
+    worst->element = fmax(worst->element, element);
+    worst->share = fmax(worst->share, element / allowed);
+    worst->own = fmax(worst->own, number(entry, 3));
+}
+
+static void check_gradients(const struct checkpoint *k, const struct golden *g, struct worst *worst)
+{
+    const json_t *list = json_object_get(g->json, "gradients");
+    assert_int_equal(json_array_size(list), case_tensors(k->c));
+    for (size_t i = 0; i < case_tensors(k->c); i++) {
+        const json_t *entry = json_array_get(list, i);
+        struct case_tensor t;
+        case_tensor_make(&t, k->c, i);
+        assert_string_equal(t.name, json_string_value(json_array_get(entry, 0)));
+        check_tensor(entry, k->tensors[i], t.count, k->r->spec->layers, worst);
+        case_tensor_release(&t);
+    }
+}
+
+/* ---- the same bits, whatever the way ---- */
+
+struct same {
+    const struct runner *r;
+    const struct train_pass *other;
+    const char *what;
+};
+
+static void compare_bits(void *context, int role, int layer, const float *gradient)
+{
+    const struct same *s = context;
+    const float *other = train_pass_weight(s->other, role, layer)->gradient;
+    size_t n = gradient_size(s->r, role, layer);
+    assert_non_null(other);
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&gradient[i], &other[i], sizeof *gradient) != 0)
+            fail_msg("%s: gradient %zu of %s in layer %d is %.9g instead of %.9g", s->what, i, role_name(role), layer,
+                (double)other[i], (double)gradient[i]);
+}
+
+static void check_same_bits(const struct runner *r, const struct golden *g, const struct train_options *base,
+    const struct train_pass *p, double loss)
+{
+    for (int i = 0; i < 5; i++) {
+        struct train_options o = *base;
+        char what[64];
+        o.threads = 1 + (i + 1) % 3;
+        o.checkpoint = i >= 2;
+        o.tokens_max += i; /* room that nobody uses */
+        snprintf(what, sizeof what, "%d threads, %s", o.threads, o.checkpoint ? "checkpoints" : "all kept");
+        struct train_pass *other = open_pass(r, &o);
+        assert_true(run(other, g) == loss);
+        each_gradient(r, p, compare_bits, &(struct same) { r, other, what });
+        train_pass_clear(other); /* and once more, from nothing */
+        assert_true(run(other, g) == loss);
+        each_gradient(r, p, compare_bits, &(struct same) { r, other, what });
+        train_pass_close(other);
+    }
+    struct train_options o = *base;
+    o.checkpoint = true;
+    assert_true(r->spec->layers < 2 || train_pass_bytes(r->model, &o) < train_pass_bytes(r->model, base));
+}
+
+/* Two passes of one text each, as parts of one step, add up to the pass of both. */
+static void check_accumulation(const struct checkpoint *whole, const struct golden *g,
+    const struct train_options *options, double loss, struct worst *worst)
+{
+    struct train_pass *p = open_pass(whole->r, options);
+    int64_t counted = 0;
+    double sum = 0, part;
+    for (int i = 0; i < TEXTS; i++)
+        for (int k = 0; k < g->texts[i].count; k++)
+            counted += g->targets[i][k] != TRAIN_SKIP;
+    for (int i = 0; i < TEXTS; i++) {
+        assert_int_equal(train_pass_run(p, &g->texts[i], 1, counted, &part, NULL), 0);
+        sum += part;
+    }
+    assert_true(fabs(sum - loss) <= 1e-12 * loss);
+    struct checkpoint parts;
+    checkpoint_open(&parts, whole->r, whole->c, p);
+    check_gradients(&parts, g, worst);
+    checkpoint_close(&parts);
+    train_pass_close(p);
+}
+
+static void check_case(void **state)
+{
+    struct golden_case c;
+    struct golden g;
+    struct runner r;
+    struct checkpoint k;
+    struct worst worst = { 0 }, parts = { 0 };
+    struct runner_dots kept;
+    const char *folder = test_folder();
+    case_read(&c, *state);
+    golden_read(&g, c.name);
+    case_write_folder(&c, folder);
+    runner_open(&r, folder);
+    runner_rounding_off(&kept);
+    struct train_options o = { .tokens_max = g.tokens, .texts_max = TEXTS, .logits_max = 7, .threads = 1 };
+    struct train_pass *p = open_pass(&r, &o);
+    double loss = run(p, &g), want = json_number_value(json_object_get(g.json, "loss"));
+    assert_true(fabs(loss - want) <= FEW * (r.spec->layers + 1) * UNIT * want);
+    checkpoint_open(&k, &r, &c, p);
+    check_gradients(&k, &g, &worst);
+    check_same_bits(&r, &g, &o, p, loss);
+    check_accumulation(&k, &g, &o, loss, &parts);
+    printf("%-18s %-10s worst element %5.1f units, sum %4.1f, %3.0f%% of the allowed (PyTorch's float32: %.1f)\n",
+        c.name, r.spec->arch->name, worst.element, worst.sum, 100 * worst.share, worst.own);
+    checkpoint_close(&k);
+    train_pass_close(p);
+    runner_rounding_on(&kept);
+    if (case_is_bf16(&c)) { /* activations that are rounded on the way */
+        p = open_pass(&r, &o);
+        check_same_bits(&r, &g, &o, p, run(p, &g));
+        train_pass_close(p);
+    }
+    runner_close(&r);
+    json_decref(g.json);
+    case_release(&c);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+int main(void)
+{
+    static struct CMUnitTest tests[CASES_MAX];
+    const char *folder = test_repo("tests/golden/data/models");
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir)) && n_paths < CASES_MAX;)
+        if (strstr(e->d_name, ".json"))
+            snprintf(paths[n_paths++], sizeof paths[0], "%s/%s", folder, e->d_name);
+    if (dir)
+        closedir(dir);
+    qsort(paths, (size_t)n_paths, sizeof paths[0], by_name);
+    for (int i = 0; i < n_paths; i++)
+        tests[i] = (struct CMUnitTest) { .name = strrchr(paths[i], '/') + 1, .test_func = check_case,
+            .initial_state = paths[i] };
+    return _cmocka_run_group_tests("gradients", tests, (size_t)n_paths, NULL, NULL);
+}
