@@ -380,6 +380,105 @@ static void check_case(void **state)
     case_release(&c);
 }
 
+/* ---- what a pass refuses, and what does not learn ---- */
+
+static void refuses(struct train_pass *p, const struct train_text *texts, int n, int64_t counted, int code,
+    const char *words)
+{
+    struct error err = { 0 };
+    double loss = 5;
+    assert_int_equal(train_pass_run(p, texts, n, counted, &loss, &err), code);
+    if (!strstr(err.text, words))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, words);
+    assert_true(loss == 5);
+}
+
+static void open_case(struct golden_case *c, struct golden *g, struct runner *r, const char *name)
+{
+    char file[128];
+    const char *folder = test_folder();
+    snprintf(file, sizeof file, "tests/golden/data/models/%s.json", name);
+    case_read(c, test_repo(file));
+    golden_read(g, c->name);
+    case_write_folder(c, folder);
+    runner_open(r, folder);
+}
+
+static void close_case(struct golden_case *c, struct golden *g, struct runner *r)
+{
+    runner_close(r);
+    json_decref(g->json);
+    case_release(c);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    struct golden_case c;
+    struct golden g;
+    struct runner r;
+    struct error err = { 0 };
+    open_case(&c, &g, &r, "gpt2_tied");
+    struct train_options o = { .tokens_max = 60, .texts_max = 2, .logits_max = 3, .threads = 1 };
+    struct train_pass *p = open_pass(&r, &o);
+    int32_t ids[61] = { 0 }, targets[61], none[61];
+    for (int i = 0; i < 61; i++) {
+        targets[i] = 1;
+        none[i] = TRAIN_SKIP;
+    }
+    const struct train_text good = { ids, targets, 9 }, silent = { ids, none, 9 }, empty = { ids, targets, 0 };
+    const struct train_text deep = { ids, targets, 51 }; /* the model has 50 positions */
+    const struct train_text three[] = { good, good, good }, full[] = { { ids, targets, 31 }, { ids, targets, 30 } };
+    refuses(p, &good, 0, 0, ERROR_LIMIT, "0 texts, 2 are prepared for");
+    refuses(p, three, 3, 0, ERROR_LIMIT, "3 texts, 2 are prepared for");
+    refuses(p, &empty, 1, 0, ERROR_USAGE, "has 0 tokens");
+    refuses(p, &silent, 1, 0, ERROR_USAGE, "none of the 9 tokens");
+    refuses(p, &deep, 1, 0, ERROR_LIMIT, "51 tokens, the model 50 learned positions");
+    refuses(p, full, 2, 0, ERROR_LIMIT, "61 tokens is longer than the 60");
+    refuses(p, &good, 1, 8, ERROR_USAGE, "9 tokens of a training pass count, more than the 8");
+    ids[4] = 109;
+    refuses(p, &good, 1, 0, ERROR_USAGE, "token 4 of text 0 is 109, outside the vocabulary of 109");
+    ids[4] = 0;
+    targets[5] = -2;
+    refuses(p, &good, 1, 0, ERROR_USAGE, "target 5 of text 0 is -2");
+    const struct weight *table = train_pass_weight(p, ROLE_token_embedding, 0);
+    for (int64_t i = 0; i < table->tensor.rows * table->tensor.cols; i++)
+        assert_true(table->gradient[i] == 0);
+    train_pass_close(p);
+    o.logits_max = 0;
+    assert_int_equal(train_pass_open(&p, r.model, &o, &err), ERROR_USAGE);
+    assert_null(p);
+    close_case(&c, &g, &r);
+}
+
+/* Frozen weights have no gradient and take no memory; those of the others stay as they were. */
+static void frozen_weights(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "gpt_oss", "gpt2_tied", "qwen3_moe" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct golden_case c;
+        struct golden g;
+        struct runner r;
+        open_case(&c, &g, &r, names[i]);
+        struct train_options all = { .tokens_max = g.tokens, .texts_max = TEXTS, .logits_max = 7, .threads = 2 };
+        struct train_options some = all;
+        bool frozen[N_ROLES];
+        for (int role = 0; role < N_ROLES; role++)
+            frozen[role] = role % 3 != 0; /* norms, sinks, biases and matrices of every kind are among both */
+        some.frozen = frozen;
+        struct train_pass *p = open_pass(&r, &some), *whole = open_pass(&r, &all);
+        assert_true(run(p, &g) == run(whole, &g));
+        for (int role = 0; role < N_LAYER_ROLES; role++)
+            assert_true(!frozen[role] || !train_pass_weight(p, role, 0)->gradient);
+        each_gradient(&r, p, compare_bits, &(struct same) { &r, whole, "frozen weights" });
+        assert_true(train_pass_bytes(r.model, &some) < train_pass_bytes(r.model, &all));
+        train_pass_close(p);
+        train_pass_close(whole);
+        close_case(&c, &g, &r);
+    }
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(a, b);
@@ -387,7 +486,7 @@ static int by_name(const void *a, const void *b)
 
 int main(void)
 {
-    static struct CMUnitTest tests[CASES_MAX];
+    static struct CMUnitTest tests[CASES_MAX + 2];
     const char *folder = test_repo("tests/golden/data/models");
     DIR *dir = opendir(folder);
     for (struct dirent *e; dir && (e = readdir(dir)) && n_paths < CASES_MAX;)
@@ -399,5 +498,7 @@ int main(void)
     for (int i = 0; i < n_paths; i++)
         tests[i] = (struct CMUnitTest) { .name = strrchr(paths[i], '/') + 1, .test_func = check_case,
             .initial_state = paths[i] };
-    return _cmocka_run_group_tests("gradients", tests, (size_t)n_paths, NULL, NULL);
+    tests[n_paths] = (struct CMUnitTest)cmocka_unit_test(refusals);
+    tests[n_paths + 1] = (struct CMUnitTest)cmocka_unit_test(frozen_weights);
+    return _cmocka_run_group_tests("gradients", tests, (size_t)n_paths + 2, NULL, NULL);
 }

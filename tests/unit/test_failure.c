@@ -25,6 +25,7 @@
 #include "kernel/kernel.h"
 #include "make_gguf.h"
 #include "model/model.h"
+#include "model/train_pass.h"
 #include "small_spm.h"
 #include "text/chat/chat.h"
 #include "text/tokenizer.h"
@@ -98,6 +99,31 @@ static int try_write(struct error *err)
     assert_true(file_exists(path) == (rc == 0));
     assert_false(file_exists(beside));
     remove(path);
+    return rc;
+}
+
+static int try_training(struct error *err)
+{
+    const struct train_options options = { .tokens_max = 3, .texts_max = 1, .logits_max = 2, .threads = 2 };
+    const int32_t ids[] = { 1, 2, 3 }, targets[] = { 2, 3, TRAIN_SKIP };
+    const struct train_text text = { ids, targets, 3 };
+    struct source *s = NULL;
+    struct model *m = NULL;
+    struct train_pass *pass = NULL;
+    double loss;
+    int rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
+    if (rc == 0)
+        rc = model_open(&m, s, NULL, err);
+    if (rc == 0)
+        rc = train_pass_open(&pass, m, &options, err);
+    if (rc == 0) {
+        long calls = refusals.calls;
+        rc = train_pass_run(pass, &text, 1, 0, &loss, err);
+        assert_int_equal(refusals.calls, calls);
+    }
+    train_pass_close(pass);
+    model_close(m);
+    source_close(s);
     return rc;
 }
 
@@ -361,6 +387,7 @@ static const struct attempt {
     { "the Hugging Face cache", try_cache },
     { "writing safetensors", try_write },
     { "a model and its session", try_session },
+    { "a model and its training pass", try_training },
     { "a tokenizer inside a GGUF", try_tokenizer_gguf },
     { "a tokenizer.json", try_tokenizer_json },
     { "tiktoken ranks", try_ranks },
