@@ -22,9 +22,8 @@ static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, si
     }
 }
 
-#define TILE_ROWS 6  /* rows of y by TILE_VECTORS vectors stay in registers while the rows of v pass by; */
-#define TILE_FEWER 4 /* or fewer rows, as many as a group of heads often has; */
-#define ROW_WIDTH 64  /* or one row by this many values */
+#define TILE_ROWS 4  /* rows of y by TILE_VECTORS vectors stay in registers while the rows of v pass by; */
+#define ROW_WIDTH 64 /* or one row by this many values */
 
 /* A tile is `vectors` vectors of each of `count` rows of y, both known when compiled. Compilers keep such sums in
  * registers reliably only where they are told so with the set's own types. A strip of columns of v meets all rows of y
@@ -58,23 +57,16 @@ static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, si
         for (; c + TILE_ROWS <= count; c += TILE_ROWS) \
             tile_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
                 rows, TILE_ROWS, vectors); \
-        for (; c + TILE_FEWER <= count; c += TILE_FEWER) \
-            tile_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
-                rows, TILE_FEWER, vectors); \
         for (; c < count; c++) \
             tile_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
                 rows, 1, vectors); \
     } \
-    target static void mix_##set(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, \
-        const float *v, size_t v_stride, int count, int rows, int n) \
+    target SIMD_BODY void strips_##set(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, \
+        const float *v, size_t v_stride, int count, int rows, int n, const int vectors) \
     { \
         int i = 0; \
-        for (; count < TILE_FEWER && i + ROW_WIDTH <= n; i += ROW_WIDTH) \
-            for (int c = 0; c < count; c++) \
-                tile_##set(y + (size_t)c * y_stride + i, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v + i, \
-                    v_stride, rows, 1, ROW_WIDTH / (lanes)); \
-        for (; i + TILE_VECTORS * (lanes) <= n; i += TILE_VECTORS * (lanes)) \
-            strip_##set(y + i, y_stride, p, p_stride, p_step, v + i, v_stride, count, rows, TILE_VECTORS); \
+        for (; i + vectors * (lanes) <= n; i += vectors * (lanes)) \
+            strip_##set(y + i, y_stride, p, p_stride, p_step, v + i, v_stride, count, rows, vectors); \
         for (; i + (lanes) <= n; i += (lanes)) \
             strip_##set(y + i, y_stride, p, p_stride, p_step, v + i, v_stride, count, rows, 1); \
         for (; i < n; i++) \
@@ -83,6 +75,17 @@ static void mix_c(float *y, size_t y_stride, const float *p, size_t p_stride, si
                     y[(size_t)c * y_stride + (size_t)i] = \
                         __builtin_fmaf(p[(size_t)c * p_stride + (size_t)r * p_step], \
                             v[(size_t)r * v_stride + (size_t)i], y[(size_t)c * y_stride + (size_t)i]); \
+    } \
+    target static void mix_##set(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, \
+        const float *v, size_t v_stride, int count, int rows, int n) \
+    { \
+        if (count >= TILE_ROWS) { \
+            strips_##set(y, y_stride, p, p_stride, p_step, v, v_stride, count, rows, n, TILE_VECTORS); \
+            return; \
+        } \
+        for (int c = 0; c < count; c++) \
+            strips_##set(y + (size_t)c * y_stride, y_stride, p + (size_t)c * p_stride, p_stride, p_step, v, v_stride, \
+                1, rows, n, ROW_WIDTH / (lanes)); \
     }
 
 #if defined(__x86_64__)

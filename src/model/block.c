@@ -5,6 +5,19 @@
 
 #include <string.h>
 
+static int at_least(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads)
+{
+    return (struct flow_shape) { .tokens_max = tokens_max, .threads = threads, .dim = s->dim,
+        .width_max = at_least(at_least(s->dim, s->ffn), s->heads * s->head_dim), .heads = s->heads,
+        .kv_heads = s->kv_heads, .head_dim = s->head_dim, .context_max = context_max, .experts = s->experts,
+        .experts_used = s->experts_used, .expert_ffn = s->expert_ffn };
+}
+
 static struct norm_shape norm_of(const struct spec *s, int groups)
 {
     return (struct norm_shape) { .kind = s->norm, .eps = s->norm_eps, .offset = s->norm_offset, .groups = groups };

@@ -42,16 +42,16 @@ static inline struct block_values *block_values(const struct blocks *b, int laye
     return &b->values[b->gradients ? layer : 0];
 }
 
-/* What flow_layout asks of a model's blocks. */
-struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads);
-
-/* Lay out the one set of values that all layers share when inferring: those whose lives do not overlap, and all of the
- * residual stream, have memory in common. */
-void blocks_layout(struct blocks *b, int tokens_max, struct arena *a);
+/* values.c: lay out the one set that all layers share when inferring. Values whose lives do not overlap have memory in
+ * common, and so have all of the residual stream. */
+void values_layout(struct blocks *b, int tokens_max, struct arena *a);
 
 /* Lay out a set for each layer and one set of gradients. checkpoint: layers keep their x alone and have the rest in
  * common, so block_backward needs a block_forward of its layer just before. */
-void blocks_layout_training(struct blocks *b, int tokens_max, bool checkpoint, struct arena *a);
+void values_layout_training(struct blocks *b, int tokens_max, bool checkpoint, struct arena *a);
+
+/* What flow_layout asks of a model's blocks. */
+struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads);
 
 /* The first x from the flow's ids and positions; its backward. */
 void blocks_embed(struct blocks *b);

@@ -40,7 +40,7 @@ static void pass_layout(struct pass *p)
     p->positions = arena_take(a, (size_t)o->tokens_max, sizeof *p->positions);
     p->rows = arena_take(a, (size_t)o->logits_max, sizeof *p->rows);
     p->spans = arena_take(a, (size_t)o->tokens_max, sizeof *p->spans);
-    blocks_layout(&p->blocks, o->tokens_max, a);
+    values_layout(&p->blocks, o->tokens_max, a);
     p->last = take_value(a, o->logits_max, s->dim);
     p->logits = take_value(a, o->logits_max, s->vocabulary);
 }

@@ -92,7 +92,7 @@ static void train_pass_layout(struct train_pass *p)
     p->targets = arena_take(a, (size_t)o->tokens_max, sizeof *p->targets);
     p->spans = arena_take(a, (size_t)o->texts_max, sizeof *p->spans);
     p->kv = arena_take(a, (size_t)o->texts_max * (size_t)s->layers, sizeof *p->kv);
-    blocks_layout_training(&p->blocks, o->tokens_max, o->checkpoint, a);
+    values_layout_training(&p->blocks, o->tokens_max, o->checkpoint, a);
     p->last = take_value(a, o->logits_max, s->dim);
     p->normed = take_value(a, o->logits_max, s->dim);
     p->logits = take_value(a, o->logits_max, s->vocabulary);

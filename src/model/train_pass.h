@@ -15,7 +15,7 @@ struct train_options {
     int logits_max; /* rows whose logits are held at a time; the others wait. Sums over tokens are cut so */
     int threads;
     bool checkpoint; /* keep the residual stream between layers alone and compute what is inside them again on the way
-                      * back: the same gradients, bit for bit, in less memory and about a third more time */
+                      * back: the same gradients, bit for bit, in less memory, for one more forward pass */
     const bool *frozen; /* (N_ROLES) roles that do not learn; NULL: none */
 };
 

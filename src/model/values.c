@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/block.h"
 
-static int at_least(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads)
-{
-    return (struct flow_shape) { .tokens_max = tokens_max, .threads = threads, .dim = s->dim,
-        .width_max = at_least(at_least(s->dim, s->ffn), s->heads * s->head_dim), .heads = s->heads,
-        .kv_heads = s->kv_heads, .head_dim = s->head_dim, .context_max = context_max, .experts = s->experts,
-        .experts_used = s->experts_used, .expert_ffn = s->expert_ffn };
-}
-
 static float *take(struct arena *a, int rows, int width)
 {
     return arena_take(a, (size_t)rows, (size_t)width * sizeof(float));
@@ -32,7 +19,7 @@ static bool any_dense(const struct spec *s)
     return false;
 }
 
-void blocks_layout(struct blocks *b, int tokens_max, struct arena *a)
+void values_layout(struct blocks *b, int tokens_max, struct arena *a)
 {
     const struct spec *s = b->spec;
     struct block_values *v = b->values;
@@ -112,7 +99,7 @@ static struct block_values take_common(struct blocks *b, int rows, struct arena 
     return v;
 }
 
-void blocks_layout_training(struct blocks *b, int tokens_max, bool checkpoint, struct arena *a)
+void values_layout_training(struct blocks *b, int tokens_max, bool checkpoint, struct arena *a)
 {
     const struct spec *s = b->spec;
     struct block_values common = take_common(b, tokens_max, a), unused;

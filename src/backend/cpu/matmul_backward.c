@@ -11,8 +11,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define DEPTH 64        /* terms of a step */
-#define TILE_ROWS 96    /* of dx or dw */
+#define DEPTH 64         /* terms of a step */
+#define TILE_ROWS 96     /* of dx or dw */
 #define TILE_COLUMNS 256 /* a multiple of every format's block */
 #define BIAS_COLUMNS 256
 
