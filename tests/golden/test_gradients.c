@@ -12,8 +12,9 @@
 
 #include "support.h"
 
-#include "base/map.h"
-#include "model/names.h"
+#include "model/arch.h"
+#include "model/model_impl.h"
+#include "model/save.h"
 #include "model/train_pass.h"
 
 #include <dirent.h>
@@ -83,15 +84,11 @@ static double run(struct train_pass *p, const struct golden *g)
     return loss;
 }
 
-static size_t matrices_of(const struct runner *r, int role, int layer)
-{
-    return role_shape(r->spec, role, layer).kind == ROLE_EXPERTS ? (size_t)r->spec->experts : 1;
-}
-
 static size_t gradient_size(const struct runner *r, int role, int layer)
 {
     struct role_shape shape = role_shape(r->spec, role, layer);
-    return matrices_of(r, role, layer) * (size_t)shape.rows * (size_t)shape.cols;
+    size_t matrices = shape.kind == ROLE_EXPERTS ? (size_t)r->spec->experts : 1;
+    return matrices * (size_t)shape.rows * (size_t)shape.cols;
 }
 
 /* Calls with every weight that learns. */
@@ -110,89 +107,85 @@ static void each_gradient(const struct runner *r, const struct train_pass *p, ea
 
 /* ---- the gradients as a checkpoint would hold them ---- */
 
+/* A model whose weights are the gradients, and the tensors that it would be saved as. */
 struct checkpoint {
     const struct runner *r;
     const struct golden_case *c;
-    struct loader loader;
-    double **tensors; /* as case_tensor_make orders them */
+    struct model model;
+    struct tensor *lists; /* (layers, layer roles, experts) */
+    struct save *save;
 };
 
-/* Names of tables may lack what a wrapping model puts in front. */
-static double *find_tensor(const struct checkpoint *k, const char *name)
+static void turn_weight(struct checkpoint *k, struct weight *to, const struct weight *from, int role, int layer)
 {
-    const json_t *list = json_object_get(k->c->json, "tensors");
-    for (size_t i = 0; i < case_tensors(k->c); i++) {
-        const char *whole = json_string_value(json_array_get(json_array_get(list, i), 0));
-        size_t n = strlen(whole), end = strlen(name);
-        if (n >= end && strcmp(whole + n - end, name) == 0 && (n == end || whole[n - end - 1] == '.'))
-            return k->tensors[i];
-    }
-    fail_msg("no tensor %s", name);
-    return NULL;
-}
-
-/* Where element (row, col) of a role lies in its tensor. */
-static int64_t place_of(const struct place *at, const struct role_shape *shape, int64_t row, int64_t col)
-{
-    if (role_is_vector(shape) || shape->kind == ROLE_EXPERT_BIASES)
-        return row * at->total + at->first + col * at->step;
-    int64_t output = at->first + row * at->step;
-    return at->entry->stored & STORED_TRANSPOSED ? col * at->total + output : output * shape->cols + col;
-}
-
-static void store(void *context, int role, int layer, const float *gradient)
-{
-    const struct checkpoint *k = context;
     struct role_shape shape = role_shape(k->r->spec, role, layer);
-    struct place at;
-    struct error err = { 0 };
-    char name[NAME_SIZE];
-    if (names_place(&k->loader, role, layer, &at, &err) != 0)
-        fail_msg("%s", err.text);
-    const char *pattern = at.entry->name, *first = strstr(pattern, "%d");
-    bool each = shape.kind == ROLE_EXPERTS && first && strstr(first + 2, "%d");
-    for (size_t e = 0; e < matrices_of(k->r, role, layer); e++) {
-        names_expand(name, pattern, layer, (int)e);
-        double *to = find_tensor(k, name);
-        if (!each)
-            to += (int64_t)e * at.total * shape.cols;
-        for (int64_t row = 0; row < shape.rows; row++)
-            for (int64_t col = 0; col < shape.cols; col++) {
-                double *value = &to[place_of(&at, &shape, row, col)];
-                assert_true(isnan(*value)); /* one place for each element */
-                *value = (double)*gradient++;
-            }
+    const struct tensor t = { .format = &format_f32, .rows = shape.rows, .cols = shape.cols };
+    if (!from->gradient)
+        return;
+    to->tensor = t;
+    to->tensor.data = from->gradient;
+    if (!from->experts)
+        return;
+    struct tensor *list = k->lists + ((size_t)layer * N_LAYER_ROLES + (size_t)role) * (size_t)k->r->spec->experts;
+    for (int e = 0; e < k->r->spec->experts; e++) {
+        list[e] = t;
+        list[e].data = from->gradient + (size_t)e * (size_t)shape.rows * (size_t)shape.cols;
     }
+    *to = (struct weight) { .experts = list };
 }
 
 static void checkpoint_open(struct checkpoint *k, const struct runner *r, const struct golden_case *c,
     const struct train_pass *p)
 {
-    size_t n = source_tensor_count(r->source);
-    *k = (struct checkpoint) { .r = r, .c = c, .loader = { .source = r->source, .model = r->model } };
-    assert_int_equal(map_init(&k->loader.index, n, NULL), 0);
-    for (size_t i = 0; i < n; i++) {
-        const char *name = source_tensor(r->source, i)->name;
-        assert_int_equal(map_put(&k->loader.index, name, strlen(name), (int64_t)i, NULL), 0);
-    }
-    k->tensors = calloc(case_tensors(c), sizeof *k->tensors);
-    for (size_t i = 0; i < case_tensors(c); i++) {
-        struct case_tensor t;
-        case_tensor_make(&t, c, i);
-        k->tensors[i] = malloc((size_t)t.count * sizeof **k->tensors);
-        for (int64_t e = 0; e < t.count; e++)
-            k->tensors[i][e] = NAN;
-        case_tensor_release(&t);
-    }
-    each_gradient(r, p, store, k);
+    const struct spec *s = r->spec;
+    struct error err = { 0 };
+    *k = (struct checkpoint) { .r = r, .c = c, .model = { .spec = *s } };
+    k->model.layers = calloc((size_t)s->layers, sizeof *k->model.layers);
+    k->lists = calloc((size_t)s->layers * N_LAYER_ROLES * (size_t)(s->experts + 1), sizeof *k->lists);
+    assert_true(k->model.layers && k->lists);
+    for (int l = 0; l < s->layers; l++)
+        for (int role = 0; role < N_LAYER_ROLES; role++)
+            turn_weight(k, &k->model.layers[l].at[role], train_pass_weight(p, role, l), role, l);
+    for (int role = N_LAYER_ROLES; role < N_ROLES; role++)
+        turn_weight(k, &k->model.global.at[role - N_LAYER_ROLES], train_pass_weight(p, role, 0), role, 0);
+    if (save_open(&k->save, &k->model, c->config, SOURCE_SAFETENSORS, false, &err) != 0)
+        fail_msg("%s", err.text);
 }
 
 static void checkpoint_close(struct checkpoint *k)
 {
-    for (size_t i = 0; i < case_tensors(k->c); i++)
-        free(k->tensors[i]);
-    free(k->tensors);
-    map_release(&k->loader.index);
+    save_close(k->save);
+    free(k->model.layers);
+    free(k->lists);
+}
+
+/* Tables may lack what a wrapping model puts in front of names. */
+static bool same_name(const char *whole, const char *end)
+{
+    size_t n = strlen(whole), m = strlen(end);
+    return n >= m && strcmp(whole + n - m, end) == 0 && (n == m || whole[n - m - 1] == '.');
+}
+
+/* The numbers of a tensor, new; *entry: what the golden file says of it. */
+static float *checkpoint_tensor_new(const struct checkpoint *k, const struct golden *g, size_t i, const json_t **entry,
+    int64_t *n)
+{
+    const struct saved_tensor *t = save_tensor(k->save, i);
+    const json_t *list = json_object_get(g->json, "gradients");
+    float *scratch = malloc((save_scratch(k->save) + 1) * sizeof *scratch);
+    float *x = malloc((size_t)(t->rows * t->cols) * sizeof *x);
+    size_t at = 0;
+    assert_true(scratch && x);
+    while (at < json_array_size(list)
+        && !same_name(json_string_value(json_array_get(json_array_get(list, at), 0)), t->name))
+        at++;
+    *entry = json_array_get(list, at);
+    *n = t->rows * t->cols;
+    if (!*entry)
+        fail_msg("no golden gradient of %s", t->name);
+    save_decode(k->save, i, 0, (int)t->rows, x, scratch);
+    free(scratch);
+    return x;
 }
 
 /* ---- comparing ---- */
@@ -208,19 +201,19 @@ static double number(const json_t *list, size_t i)
 }
 
 /* The sum of x with signs from splitmix64, seeded by the FNV-1a hash of the tensor's name and which. */
-static double project(const double *x, int64_t n, const char *tensor, int which)
+static double project(const float *x, int64_t n, const char *tensor, int which)
 {
-    char name[NAME_SIZE + 8];
+    char name[SAVED_NAME + 8];
     double sum = 0;
     snprintf(name, sizeof name, "%s+%d", tensor, which);
     uint64_t *bits = case_bits_new(name, n);
     for (int64_t i = 0; i < n; i++)
-        sum += bits[i] >> 63 ? -x[i] : x[i];
+        sum += bits[i] >> 63 ? -(double)x[i] : (double)x[i];
     free(bits);
     return sum;
 }
 
-static void check_elements(const json_t *entry, const double *x, int64_t n, double rms, double allowed, double *worst)
+static void check_elements(const json_t *entry, const float *x, int64_t n, double rms, double allowed, double *worst)
 {
     const char *name = json_string_value(json_array_get(entry, 0));
     const json_t *elements = json_array_get(entry, 5), *element;
@@ -232,21 +225,22 @@ static void check_elements(const json_t *entry, const double *x, int64_t n, doub
         double want = number(element, 1), size = number(element, 2);
         assert_in_range(at, 0, n - 1);
         if (size == 0 && x[at] != 0)
-            fail_msg("%s: element %lld is %.9g, nothing should reach it", name, (long long)at, x[at]);
-        double units = fabs(x[at] - want) / ((size + rms) * UNIT + 1e-300);
+            fail_msg("%s: element %lld is %.9g, nothing should reach it", name, (long long)at,
+                (double)x[at]);
+        double units = fabs((double)x[at] - want) / ((size + rms) * UNIT + 1e-300);
         if (!(units <= allowed))
-            fail_msg("%s: element %lld is %.9g, expected %.9g: %.1f units, %.1f allowed", name, (long long)at, x[at],
-                want, units, allowed);
+            fail_msg("%s: element %lld is %.9g, expected %.9g: %.1f units, %.1f allowed", name, (long long)at,
+                (double)x[at], want, units, allowed);
         *worst = fmax(*worst, units);
     }
 }
 
-static void check_tensor(const json_t *entry, const double *x, int64_t n, int layers, struct worst *worst)
+static void check_tensor(const json_t *entry, const float *x, int64_t n, int layers, struct worst *worst)
 {
     const char *name = json_string_value(json_array_get(entry, 0));
     double size = number(entry, 2), allowed = FEW * (layers + 1) + number(entry, 3), squares = 0, element = 0;
     for (int64_t i = 0; i < n; i++)
-        squares += x[i] * x[i]; /* NaN where no role has put anything */
+        squares += (double)x[i] * (double)x[i];
     double off[3] = { fabs(sqrt(squares) - number(entry, 1)) };
     for (int k = 0; k < 2; k++)
         off[1 + k] = fabs(project(x, n, name, k) - number(json_array_get(entry, 4), (size_t)k));
@@ -266,15 +260,14 @@ static void check_tensor(const json_t *entry, const double *x, int64_t n, int la
 
 static void check_gradients(const struct checkpoint *k, const struct golden *g, struct worst *worst)
 {
-    const json_t *list = json_object_get(g->json, "gradients");
-    assert_int_equal(json_array_size(list), case_tensors(k->c));
-    for (size_t i = 0; i < case_tensors(k->c); i++) {
-        const json_t *entry = json_array_get(list, i);
-        struct case_tensor t;
-        case_tensor_make(&t, k->c, i);
-        assert_string_equal(t.name, json_string_value(json_array_get(entry, 0)));
-        check_tensor(entry, k->tensors[i], t.count, k->r->spec->layers, worst);
-        case_tensor_release(&t);
+    size_t n = save_count(k->save);
+    const json_t *entry;
+    int64_t count;
+    assert_int_equal(json_array_size(json_object_get(g->json, "gradients")), n);
+    for (size_t i = 0; i < n; i++) {
+        float *x = checkpoint_tensor_new(k, g, i, &entry, &count);
+        check_tensor(entry, x, count, k->r->spec->layers, worst);
+        free(x);
     }
 }
 
