@@ -46,7 +46,7 @@ struct span {
 struct flow {
     int tokens; /* rows in this pass, at most tokens_max */
     const int32_t *ids, *positions; /* (tokens) */
-    const struct span *spans;
+    const struct span *spans; /* (n_spans) of all rows, in their order */
     int n_spans;
     int threads;                  /* flow_layout sets it; results do not depend on it */
     struct pool *pool;            /* of so many threads, set by the flow's owner; may be NULL where threads is 1 */
