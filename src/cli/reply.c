@@ -77,7 +77,7 @@ static void end_call(struct reply *r)
 {
     struct reply_call *calls = realloc(r->calls, (r->n_calls + 1) * sizeof *calls);
     if (!calls) {
-        r->failed = true;
+        r->call.text.failed = true; /* told where texts are checked */
         return;
     }
     r->calls = calls;
@@ -113,6 +113,15 @@ static void take_text(void *context, enum chat_channel channel, const char *byte
     }
 }
 
+static int check_texts(const struct reply *r, struct error *err)
+{
+    const struct buffer *const texts[] = { &r->answer, &r->reasoning, &r->preamble, &r->call.text, &r->piece };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
+        rc = buffer_check(texts[i], "a reply", err);
+    return rc;
+}
+
 /* ---- tokens ---- */
 
 static int take_token(void *context, int32_t id, struct error *err)
@@ -134,7 +143,7 @@ static int take_token(void *context, int32_t id, struct error *err)
     }
     if (rc == 0 && r->failed)
         return error_set(err, ERROR_IO, "could not write the reply");
-    return rc;
+    return rc ? rc : check_texts(r, err);
 }
 
 static int finish_text(struct reply *r, struct error *err)
@@ -273,6 +282,20 @@ void reply_tell(const struct loaded *l, const struct reply *r)
             n->tokens[CHAT_ANSWER] + n->tokens[CHAT_PREAMBLE], n->tokens[CHAT_TOOL_CALL], n->marks);
     fprintf(stderr, ", %.1f tokens/s; %s; seed %llu\n", reply_rate(r->generation.tokens, r->generation.seconds),
         reply_end_name(r), (unsigned long long)l->sampling.seed);
+}
+
+void reply_show_calls(const struct reply *r)
+{
+    for (size_t i = 0; i < r->n_calls; i++) {
+        const struct reply_call *c = &r->calls[i];
+        struct buffer text = { 0 };
+        buffer_add_text(&text, "wazn: the model calls what was not offered: ");
+        terminal_clean(&text, c->recipient.data ? c->recipient.data : "", c->recipient.used);
+        buffer_add_text(&text, c->recipient.used > 0 ? " " : "");
+        terminal_clean(&text, c->text.data ? c->text.data : "", c->text.used);
+        fprintf(stderr, "%s\n", text.data ? text.data : "");
+        buffer_release(&text);
+    }
 }
 
 static void set_text(json_t *object, const char *key, const struct buffer *text)

@@ -49,6 +49,8 @@ double reply_rate(int tokens, double seconds);    /* 0 where nothing was measure
  * --quiet. */
 void reply_warn(const struct loaded *l, const struct reply *r);
 void reply_tell(const struct loaded *l, const struct reply *r);
+/* On standard error: calls of what was not offered. A model may know tools from its training. */
+void reply_show_calls(const struct reply *r);
 /* Members for --json: what was said beside the answer, and tokens by what they say. */
 void reply_json(const struct reply *r, json_t *object);
 

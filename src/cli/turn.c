@@ -215,18 +215,6 @@ static int answer_calls(struct turn *t, const struct called *c, struct error *er
     return rc;
 }
 
-/* Where nothing was offered a call is shown, and that is all. */
-static void show_calls(const struct reply *r)
-{
-    for (size_t i = 0; i < r->n_calls; i++) {
-        struct buffer text = { 0 };
-        buffer_printf(&text, "%s %s", r->calls[i].recipient.data ? r->calls[i].recipient.data : "a tool",
-            r->calls[i].text.data ? r->calls[i].text.data : "");
-        show_line("the model calls what was not offered: ", text.data ? text.data : "", text.used);
-        buffer_release(&text);
-    }
-}
-
 /* ---- the turn ---- */
 
 static int make_reply(struct turn *t, bool first, struct error *err)
@@ -260,7 +248,7 @@ static int step(struct turn *t, bool first, bool *more, struct error *err)
     if (rc)
         return rc;
     if (!t->tools)
-        show_calls(&t->last);
+        reply_show_calls(&t->last);
     else if (t->last.generation.end == GENERATE_STOP)
         rc = read_calls(t, &t->last, &called, err);
     else if (t->last.n_calls > 0)

@@ -4,8 +4,9 @@
 
 #include <math.h>
 
-/* Two passes: the variance is of the differences from the mean, so a large mean costs no digits. */
-static void layernorm_c(float *y, const float *x, const float *gain, const float *bias, int n, float eps)
+/* Returns 1 / sqrt(variance + eps). Two passes: the variance is of the differences from the mean, so a large mean costs
+ * no digits. */
+static float measure_c(const float *x, int n, float eps, float *mean_out)
 {
     float sum = 0, squares = 0;
     for (int i = 0; i < n; i++)
@@ -13,12 +14,18 @@ static void layernorm_c(float *y, const float *x, const float *gain, const float
     float mean = sum / (float)n;
     for (int i = 0; i < n; i++)
         squares += (x[i] - mean) * (x[i] - mean);
-    float scale = 1 / sqrtf(squares / (float)n + eps);
+    *mean_out = mean;
+    return 1 / sqrtf(squares / (float)n + eps);
+}
+
+static void layernorm_c(float *y, const float *x, const float *gain, const float *bias, int n, float eps)
+{
+    float mean, scale = measure_c(x, n, eps, &mean);
     for (int i = 0; i < n; i++)
         y[i] = (x[i] - mean) * scale * (gain ? gain[i] : 1) + (bias ? bias[i] : 0);
 }
 
-/* Returns 1 / sqrt(variance + eps). */
+/* The same in lanes. */
 SIMD_BODY float measure(const float *x, int n, float eps, float *mean_out)
 {
     float sums[SIMD_LANES] = { 0 }, squares[SIMD_LANES] = { 0 };
@@ -59,13 +66,7 @@ const struct layernorm_version layernorm_versions[] = {
 static void layernorm_backward_c(float *dx, float *dgain, float *dbias, const float *dy, const float *x,
     const float *gain, int n, float eps)
 {
-    float sum = 0, squares = 0, level = 0, along = 0;
-    for (int i = 0; i < n; i++)
-        sum += x[i];
-    float mean = sum / (float)n;
-    for (int i = 0; i < n; i++)
-        squares += (x[i] - mean) * (x[i] - mean);
-    float scale = 1 / sqrtf(squares / (float)n + eps);
+    float level = 0, along = 0, mean, scale = measure_c(x, n, eps, &mean);
     for (int i = 0; i < n; i++) {
         float g = dy[i] * (gain ? gain[i] : 1);
         level += g;

@@ -5,6 +5,7 @@
 
 #include "file/safetensors.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,34 @@ static void make_ids(struct golden_case *c)
     assert_in_range(c->n_ids, 1, CASE_IDS_MAX);
     for (int i = 0; i < c->n_ids; i++)
         c->ids[i] = (int32_t)(next_of(&x) % vocabulary);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+int case_list(char (*paths)[CASE_PATH_MAX], int most, const char *folder, const char *start)
+{
+    char path[CASE_PATH_MAX / 2];
+    int n = 0;
+    snprintf(path, sizeof path, "%s", test_repo(folder));
+    DIR *dir = opendir(path);
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+        if (strncmp(e->d_name, start, strlen(start)) != 0 || !strstr(e->d_name, ".json"))
+            continue;
+        if (n < most)
+            snprintf(paths[n], CASE_PATH_MAX, "%s/%s", path, e->d_name);
+        n++;
+    }
+    if (dir)
+        closedir(dir);
+    if (n < 1 || n > most) {
+        fprintf(stderr, "%s has %d cases, expected 1 to %d\n", path, n, most);
+        exit(1);
+    }
+    qsort(paths, (size_t)n, CASE_PATH_MAX, by_name);
+    return n;
 }
 
 void case_read(struct golden_case *c, const char *path)

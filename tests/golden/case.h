@@ -29,6 +29,12 @@ struct case_tensor {
     float *data; /* new; case_tensor_release */
 };
 
+#define CASE_PATH_MAX 4096
+#define CASES_MAX 64
+/* The cases of a folder of the repository whose names begin with `start`, by name. Ends the program where there are
+ * none, or more than `most`: a test of no cases would pass. */
+int case_list(char (*paths)[CASE_PATH_MAX], int most, const char *folder, const char *start);
+
 void case_read(struct golden_case *c, const char *path);
 void case_release(struct golden_case *c);
 

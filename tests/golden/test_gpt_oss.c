@@ -14,14 +14,12 @@
 #include "model/train_pass.h"
 #include "tensor/block.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CASES_MAX 16
 #define LIST_MAX 128
 #define CHUNK 256
 
@@ -527,24 +525,12 @@ static void packed_layers_agree_within_8_bits(void **state)
     case_release(&c);
 }
 
-static size_t find_cases(char (*paths)[4096], const char *folder, const char *start)
-{
-    size_t n = 0;
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir)) && n < CASES_MAX;)
-        if (strncmp(e->d_name, start, strlen(start)) == 0 && strstr(e->d_name, ".json"))
-            snprintf(paths[n++], sizeof paths[0], "%s/%s", folder, e->d_name);
-    closedir(dir);
-    return n;
-}
-
 int main(void)
 {
-    static char paths[2 * CASES_MAX][4096];
+    static char paths[2 * CASES_MAX][CASE_PATH_MAX];
     static struct CMUnitTest tests[4 * CASES_MAX + 2];
-    size_t packed = find_cases(paths, test_repo("tests/golden/data/gpt_oss"), "mxfp4"), n = 0;
-    size_t all = packed + find_cases(paths + packed, test_repo("tests/golden/data/models"), "gpt_oss");
+    size_t packed = (size_t)case_list(paths, CASES_MAX, "tests/golden/data/gpt_oss", "mxfp4"), n = 0;
+    size_t all = packed + (size_t)case_list(paths + packed, CASES_MAX, "tests/golden/data/models", "gpt_oss");
     for (size_t i = 0; i < all; i++) {
         const char *name = strrchr(paths[i], '/') + 1;
         if (i < packed)

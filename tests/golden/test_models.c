@@ -10,15 +10,13 @@
 #include "infer/trace.h"
 #include "model/arch.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CASES_MAX 64
 
-static char paths[CASES_MAX][4096];
+static char paths[CASES_MAX][CASE_PATH_MAX];
 static int n_paths;
 
 static void assert_same(const struct runner *r, const struct golden_case *c, float *have, const float *want,
@@ -196,22 +194,10 @@ static void every_family_has_two(void **state)
     }
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 int main(void)
 {
     static struct CMUnitTest tests[CASES_MAX + 1];
-    const char *folder = test_repo("tests/golden/data/models");
-    DIR *dir = opendir(folder);
-    for (struct dirent *e; dir && (e = readdir(dir)) && n_paths < CASES_MAX;)
-        if (strstr(e->d_name, ".json"))
-            snprintf(paths[n_paths++], sizeof paths[0], "%s/%s", folder, e->d_name);
-    if (dir)
-        closedir(dir);
-    qsort(paths, (size_t)n_paths, sizeof paths[0], by_name);
+    n_paths = case_list(paths, CASES_MAX, "tests/golden/data/models", "");
     for (int i = 0; i < n_paths; i++)
         tests[i] = (struct CMUnitTest) { .name = strrchr(paths[i], '/') + 1, .test_func = check_case,
             .initial_state = paths[i] };

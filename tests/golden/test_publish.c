@@ -17,10 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CASES_MAX 64
 
-static char paths[CASES_MAX][4096];
-static int n_paths;
 
 /* The experts' values are MXFP4's; the folder of the case holds them decoded. */
 static int write_model(const char *from, const char *to, bool mxfp4, struct error *err)
@@ -197,31 +194,13 @@ static void check_case(void **state)
     case_release(&c);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-static void list_cases(const char *from)
-{
-    char folder[2048];
-    snprintf(folder, sizeof folder, "%s", test_repo(from));
-    DIR *d = opendir(folder);
-    for (const struct dirent *entry; d && (entry = readdir(d)) && n_paths < CASES_MAX;)
-        if (strstr(entry->d_name, ".json"))
-            snprintf(paths[n_paths++], sizeof paths[0], "%s/%s", folder, entry->d_name);
-    if (d)
-        closedir(d);
-}
-
 int main(void)
 {
-    struct CMUnitTest tests[CASES_MAX];
-    int n = 0;
-    list_cases("tests/golden/data/models");
-    list_cases("tests/golden/data/gpt_oss");
-    qsort(paths, (size_t)n_paths, sizeof paths[0], by_name);
-    for (; n < n_paths; n++)
+    static char paths[2 * CASES_MAX][CASE_PATH_MAX];
+    struct CMUnitTest tests[2 * CASES_MAX];
+    int all = case_list(paths, CASES_MAX, "tests/golden/data/models", ""), n = 0;
+    all += case_list(paths + all, CASES_MAX, "tests/golden/data/gpt_oss", "");
+    for (; n < all; n++)
         tests[n] = (struct CMUnitTest) { strrchr(paths[n], '/') + 1, check_case, NULL, NULL, paths[n] };
     return _cmocka_run_group_tests("publish", tests, (size_t)n, NULL, NULL);
 }

@@ -105,20 +105,6 @@ static int wanted_context(const struct loaded *l, size_t prompt)
     return wanted < most ? (int)wanted : most;
 }
 
-/* A model may call what it was trained with although nothing was offered. */
-static void show_calls(const struct reply *r)
-{
-    for (size_t i = 0; i < r->n_calls; i++) {
-        struct buffer text = { 0 };
-        buffer_add_text(&text, "wazn: the model calls ");
-        terminal_clean(&text, r->calls[i].recipient.data, r->calls[i].recipient.used);
-        buffer_add_text(&text, r->calls[i].recipient.used ? ", which was not offered: " : "a tool: ");
-        terminal_clean(&text, r->calls[i].text.data, r->calls[i].text.used);
-        fprintf(stderr, "%s\n", text.data ? text.data : "");
-        buffer_release(&text);
-    }
-}
-
 static int answer(struct loaded *l, const struct tokens *prompt, struct error *err)
 {
     const struct option_value *at = l->args->at;
@@ -131,7 +117,7 @@ static int answer(struct loaded *l, const struct tokens *prompt, struct error *e
         rc = reply_make(l, prompt, &r, err);
     if (r.prompt_tokens > 0 && (rc == 0 || rc == ERROR_CANCELLED)) {
         int printed = at[OPT_json].set ? print_json(l, &r, rc == 0 ? err : NULL) : 0;
-        show_calls(&r);
+        reply_show_calls(&r);
         reply_warn(l, &r);
         reply_tell(l, &r);
         rc = rc ? rc : printed;
