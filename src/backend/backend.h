@@ -169,8 +169,14 @@ void gather_backward(struct flow *f, const struct value *y, struct value *x, con
 void softcap(struct flow *f, struct value *x, int rows, float cap);
 void softcap_backward(struct flow *f, struct value *x, int rows, float cap); /* scales the gradient, reads the data */
 
+/* x = x / temperature on `rows` rows. */
+void temper(struct flow *f, struct value *x, int rows, float temperature);
+void temper_backward(struct flow *f, struct value *x, int rows, float temperature); /* the gradient likewise */
+
 /* loss (tokens, 1) = log(sum exp(logits)) - logits[target], targets (tokens) below the width of logits. */
 void cross_entropy(struct flow *f, struct value *loss, const struct value *logits, const int32_t *targets);
 void cross_entropy_backward(struct flow *f, const struct value *loss, struct value *logits, const int32_t *targets);
+/* y (tokens, 1) = -sum p log(p), p = softmax(logits). For measuring: nothing learns from it. */
+void entropy(struct flow *f, struct value *y, const struct value *logits);
 
 #endif

@@ -79,6 +79,7 @@ CHECK(rmsnorm_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, 1.0f, N / 2, 1
 CHECK(layernorm_backward, run(p->y, p->y + N / 3, p->y + 2 * N / 3, p->x, p->g, p->b, N / 3, 1e-5f))
 CHECK(softmax_backward, memcpy(p->y, p->x, sizeof p->y); run(p->y, p->y + N / 2, N / 2, 5, 40, 0.25f, 30))
 CHECK(cross_entropy, run(p->y + N, p->y, p->x, N, 77, 0.5f))
+CHECK(entropy, run(p->y, p->x, N))
 CHECK(silu_mul_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, N / 2))
 CHECK(gelu_mul_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, N / 2))
 CHECK(swiglu_clamped_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, N / 2, 1.702f, 1.5f))

@@ -37,6 +37,8 @@ typedef void softmax_backward_fn(float *x, float *dx, int n, float max, float su
 /* log(sum exp(x)) - x[target] into *loss (may be NULL), and its gradient times weight, weight (softmax(x) - [target]),
  * added to dx (may be NULL). */
 typedef void cross_entropy_fn(float *loss, float *dx, const float *x, int n, int target, float weight);
+/* *entropy = -sum p log(p) of p = softmax(x), as log(sum e) - sum(e d) / sum e with d = x - max, e = exp(d). */
+typedef void entropy_fn(float *entropy, const float *x, int n);
 /* y[c] += sum over r < rows of p[c][r] * v[r], for c < count rows of n floats; strides in floats, p_step from p[c][r]
  * to p[c][r + 1]. Terms are added in rising r, one rounding pattern for all outputs: cutting count, rows (in order) or
  * n elsewhere changes nothing. */
@@ -74,7 +76,8 @@ typedef void encode_fn(const struct format *format, void *y, const float *x, int
 #define KERNELS(X) \
     X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(rope) X(silu_mul) X(gelu_mul) X(swiglu_clamped) \
     X(softcap) X(add) X(decode) X(encode) X(rmsnorm_backward) X(layernorm_backward) X(softmax_backward) \
-    X(cross_entropy) X(silu_mul_backward) X(gelu_mul_backward) X(swiglu_clamped_backward) X(softcap_backward)
+    X(cross_entropy) X(entropy) X(silu_mul_backward) X(gelu_mul_backward) X(swiglu_clamped_backward) \
+    X(softcap_backward)
 
 #define X(op) \
     struct op##_version { \

@@ -3,6 +3,7 @@
 
 #include "model/block.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ struct train_pass {
     struct train_options options;
     struct arena arena;
     struct blocks blocks;
+    struct block_values values; /* of any layer, where no layer's are kept */
     struct global_weights *global; /* the model's, with gradients */
     struct layer_weights *layers;  /* (spec.layers) */
     float *gradients;              /* of all weights */
@@ -23,6 +25,8 @@ struct train_pass {
     struct value last, normed; /* (logits_max, dim) the residual stream of rows that count, and its norm */
     struct value logits;       /* (logits_max, vocabulary) */
     struct value losses;       /* (logits_max, 1) */
+    struct value entropies;    /* (logits_max, 1) */
+    float *logprobs, *entropy, *weights; /* (tokens_max) of rows that count */
 };
 
 static float *take(struct arena *a, int rows, int64_t width)
@@ -30,16 +34,18 @@ static float *take(struct arena *a, int rows, int64_t width)
     return arena_take(a, (size_t)rows, (size_t)width * sizeof(float));
 }
 
-static struct value take_value(struct arena *a, int rows, int64_t width)
+static struct value take_value(const struct train_pass *p, struct arena *a, int64_t width)
 {
-    return (struct value) { .data = take(a, rows, width), .width = (int)width, .gradient = take(a, rows, width) };
+    int rows = p->options.logits_max;
+    return (struct value) { .data = take(a, rows, width), .width = (int)width,
+        .gradient = take(a, p->options.scores_only ? 0 : rows, width) };
 }
 
 /* The frequencies of rope are no parameters. */
-static bool learns(const struct weight *w, int role, const bool *frozen)
+static bool learns(const struct weight *w, int role, const struct train_options *o)
 {
     const struct format *f = w->experts ? w->experts[0].format : w->tensor.format;
-    if (!f || role == ROLE_rope_factors || (frozen && frozen[role]))
+    if (!f || role == ROLE_rope_factors || o->scores_only || (o->frozen && o->frozen[role]))
         return false;
     return f->id == FORMAT_f32 || f->id == FORMAT_f16 || f->id == FORMAT_bf16;
 }
@@ -50,7 +56,7 @@ static void take_gradient(struct train_pass *p, struct weight *w, const struct w
     size_t matrices = from->experts ? (size_t)p->model->spec.experts : 1;
     if (w)
         *w = *from;
-    if (!learns(from, role, p->options.frozen))
+    if (!learns(from, role, &p->options))
         return;
     float *gradient = arena_take(&p->arena, matrices * (size_t)shape.rows, (size_t)shape.cols * sizeof(float));
     if (w)
@@ -74,13 +80,29 @@ static void layout_gradients(struct train_pass *p)
     p->gradients_bytes = a->used - before;
 }
 
+/* Where nothing goes back, layers have their values in common, and the keys and values of their texts. */
+static void layout_values(struct train_pass *p)
+{
+    const struct spec *s = &p->model->spec;
+    const struct train_options *o = &p->options;
+    struct arena *a = &p->arena;
+    if (!o->scores_only) {
+        values_layout_training(&p->blocks, o->tokens_max, o->checkpoint, a);
+        return;
+    }
+    p->blocks.values = &p->values;
+    values_layout(&p->blocks, o->tokens_max, a);
+    p->values.k_cache = take(a, o->tokens_max, s->kv_heads * s->head_dim);
+    p->values.v_cache = take(a, o->tokens_max, s->kv_heads * s->head_dim);
+}
+
 static void train_pass_layout(struct train_pass *p)
 {
     const struct spec *s = &p->model->spec;
     const struct train_options *o = &p->options;
     struct flow_shape shape = blocks_shape(s, o->tokens_max, o->tokens_max, o->threads);
     struct arena *a = &p->arena;
-    shape.training = true;
+    shape.training = !o->scores_only;
     layout_gradients(p);
     p->blocks.spec = s;
     p->blocks.global = p->global;
@@ -92,11 +114,15 @@ static void train_pass_layout(struct train_pass *p)
     p->targets = arena_take(a, (size_t)o->tokens_max, sizeof *p->targets);
     p->spans = arena_take(a, (size_t)o->texts_max, sizeof *p->spans);
     p->kv = arena_take(a, (size_t)o->texts_max * (size_t)s->layers, sizeof *p->kv);
-    values_layout_training(&p->blocks, o->tokens_max, o->checkpoint, a);
-    p->last = take_value(a, o->logits_max, s->dim);
-    p->normed = take_value(a, o->logits_max, s->dim);
-    p->logits = take_value(a, o->logits_max, s->vocabulary);
-    p->losses = take_value(a, o->logits_max, 1);
+    layout_values(p);
+    p->last = take_value(p, a, s->dim);
+    p->normed = take_value(p, a, s->dim);
+    p->logits = take_value(p, a, s->vocabulary);
+    p->losses = take_value(p, a, 1);
+    p->entropies = take_value(p, a, 1);
+    p->logprobs = take(a, o->tokens_max, 1);
+    p->entropy = take(a, o->tokens_max, 1);
+    p->weights = take(a, o->tokens_max, 1);
 }
 
 uint64_t train_pass_bytes(const struct model *m, const struct train_options *options)
@@ -181,7 +207,7 @@ static int check_text(const struct train_pass *p, const struct train_text *t, in
     return 0;
 }
 
-static int check_run(const struct train_pass *p, const struct train_text *texts, int n, int64_t counted,
+static int check_texts(const struct train_pass *p, const struct train_text *texts, int n, int64_t counted,
     struct error *err)
 {
     int64_t tokens = 0, counting = 0;
@@ -217,7 +243,8 @@ static void place_text(struct train_pass *p, int text, int first, int count)
         const struct block_values *v = block_values(&p->blocks, l);
         kv[l] = (struct kv_layer) { .format = &format_f32, .capacity = p->options.tokens_max,
             .k = (unsigned char *)(v->k_cache + at), .v = (unsigned char *)(v->v_cache + at),
-            .k_gradient = v->k_gradient + at, .v_gradient = v->v_gradient + at };
+            .k_gradient = v->k_gradient ? v->k_gradient + at : NULL,
+            .v_gradient = v->v_gradient ? v->v_gradient + at : NULL };
     }
     p->spans[text] = (struct span) { .first = first, .count = count, .position = 0, .layers = kv };
 }
@@ -248,68 +275,175 @@ static void clear(struct value *v, int rows)
     memset(v->gradient, 0, (size_t)rows * (size_t)v->width * sizeof *v->gradient);
 }
 
-/* From the residual stream behind the last layer to the losses of `count` counting rows from `first` on, and back.
- * Returns their sum. While it works the flow is these rows. */
-static double head(struct train_pass *p, int first, int count, float weight)
+/* ---- the head: from the residual stream behind the last layer to `count` counting rows from `first` on ---- */
+
+static const struct weight *output_of(const struct train_pass *p)
+{
+    return p->model->spec.tied ? &p->global->token_embedding : &p->global->output;
+}
+
+static struct norm_shape norm_of(const struct spec *s)
+{
+    return (struct norm_shape) { .kind = s->norm, .eps = s->norm_eps, .offset = s->norm_offset, .groups = 1 };
+}
+
+static int rows_from(const struct train_pass *p, int first)
+{
+    return p->counted - first < p->options.logits_max ? p->counted - first : p->options.logits_max;
+}
+
+/* To the losses. While it works the flow is these rows. */
+static void head_forward(struct train_pass *p, int first, int count, const struct train_scoring *scoring)
 {
     const struct spec *s = &p->model->spec;
     const struct global_weights *w = p->global;
-    const struct weight *output = s->tied ? &w->token_embedding : &w->output;
-    struct norm_shape whole = { .kind = s->norm, .eps = s->norm_eps, .offset = s->norm_offset, .groups = 1 };
+    struct norm_shape whole = norm_of(s);
     struct value *x = &block_values(&p->blocks, s->layers - 1)->x_out;
     struct flow *f = &p->blocks.flow;
-    const int32_t *rows = p->rows + first, *targets = p->targets + first;
     int tokens = f->tokens;
-    double sum = 0;
 
-    gather(f, &p->last, x, rows, count);
+    gather(f, &p->last, x, p->rows + first, count);
     f->tokens = count;
     norm(f, &p->normed, &p->last, &w->final_norm, &w->final_norm_bias, &whole);
-    linear(f, &p->logits, &p->normed, output, NULL);
+    linear(f, &p->logits, &p->normed, output_of(p), NULL);
     if (s->logit_softcap > 0)
         softcap(f, &p->logits, count, s->logit_softcap);
-    cross_entropy(f, &p->losses, &p->logits, targets);
-    for (int i = 0; i < count; i++) {
-        sum += (double)p->losses.data[i];
-        p->losses.gradient[i] = weight;
-    }
+    temper(f, &p->logits, count, scoring->temperature);
+    cross_entropy(f, &p->losses, &p->logits, p->targets + first);
+    if (scoring->entropies)
+        entropy(f, &p->entropies, &p->logits);
+    f->tokens = tokens;
+}
+
+/* From the gradients of the losses. The head's forward of these rows was the last. */
+static void head_backward(struct train_pass *p, int first, int count, const struct train_scoring *scoring)
+{
+    const struct spec *s = &p->model->spec;
+    const struct global_weights *w = p->global;
+    struct norm_shape whole = norm_of(s);
+    struct flow *f = &p->blocks.flow;
+    int tokens = f->tokens;
 
     clear(&p->logits, count);
     clear(&p->normed, count);
     clear(&p->last, count);
-    cross_entropy_backward(f, &p->losses, &p->logits, targets);
-    if (s->logit_softcap > 0)
-        softcap_backward(f, &p->logits, count, s->logit_softcap);
-    linear_backward(f, &p->logits, &p->normed, output, NULL);
+    f->tokens = count;
+    cross_entropy_backward(f, &p->losses, &p->logits, p->targets + first);
+    temper_backward(f, &p->logits, count, scoring->temperature);
+    if (s->logit_softcap > 0) /* what it made is divided by now */
+        softcap_backward(f, &p->logits, count, s->logit_softcap / scoring->temperature);
+    linear_backward(f, &p->logits, &p->normed, output_of(p), NULL);
     norm_backward(f, &p->normed, &p->last, &w->final_norm, &w->final_norm_bias, &whole);
     f->tokens = tokens;
-    gather_backward(f, &p->last, x, rows, count);
-    return sum;
+    gather_backward(f, &p->last, &block_values(&p->blocks, s->layers - 1)->x_out, p->rows + first, count);
 }
 
-int train_pass_run(struct train_pass *p, const struct train_text *texts, int n, int64_t counted, double *loss,
-    struct error *err)
+/* ---- the pass ---- */
+
+static void forward(struct train_pass *p)
+{
+    blocks_embed(&p->blocks);
+    for (int l = 0; l < p->model->spec.layers; l++)
+        block_forward(&p->blocks, l);
+}
+
+/* From the gradient of the last residual stream to all others. */
+static void backward(struct train_pass *p)
 {
     const int layers = p->model->spec.layers;
-    int rc = check_run(p, texts, n, counted, err);
-    if (rc)
-        return rc;
-    fill_flow(p, texts, n);
-    double all = counted ? (double)counted : (double)p->counted, sum = 0;
-    blocks_embed(&p->blocks);
-    for (int l = 0; l < layers; l++)
-        block_forward(&p->blocks, l);
-    clear(&block_values(&p->blocks, layers - 1)->x_out, p->blocks.flow.tokens);
-    for (int first = 0; first < p->counted; first += p->options.logits_max) {
-        int rest = p->counted - first;
-        sum += head(p, first, rest < p->options.logits_max ? rest : p->options.logits_max, (float)(1 / all));
-    }
     for (int l = layers - 1; l >= 0; l--) {
         if (p->options.checkpoint && l < layers - 1) /* those of the last are still there */
             block_forward(&p->blocks, l);
         block_backward(&p->blocks, l);
     }
     blocks_embed_backward(&p->blocks);
+}
+
+static void clear_stream(struct train_pass *p)
+{
+    clear(&block_values(&p->blocks, p->model->spec.layers - 1)->x_out, p->blocks.flow.tokens);
+}
+
+static int check_learns(const struct train_pass *p, struct error *err)
+{
+    return p->options.scores_only ? error_set(err, ERROR_USAGE, "a training pass that only scores has no gradients")
+                                  : 0;
+}
+
+/* Each chunk of rows goes forward and back at once: its logits are made only once. */
+int train_pass_run(struct train_pass *p, const struct train_text *texts, int n, int64_t counted, double *loss,
+    struct error *err)
+{
+    const struct train_scoring plain = { .temperature = 1 };
+    int rc = check_learns(p, err);
+    if (rc == 0)
+        rc = check_texts(p, texts, n, counted, err);
+    if (rc)
+        return rc;
+    fill_flow(p, texts, n);
+    double all = counted ? (double)counted : (double)p->counted, sum = 0;
+    forward(p);
+    clear_stream(p);
+    for (int first = 0; first < p->counted; first += p->options.logits_max) {
+        int count = rows_from(p, first);
+        head_forward(p, first, count, &plain);
+        for (int i = 0; i < count; i++) {
+            sum += (double)p->losses.data[i];
+            p->losses.gradient[i] = (float)(1 / all);
+        }
+        head_backward(p, first, count, &plain);
+    }
+    backward(p);
     *loss = sum / all;
+    return 0;
+}
+
+int train_pass_score(struct train_pass *p, const struct train_text *texts, int n, const struct train_scoring *scoring,
+    struct train_scores *scores, struct error *err)
+{
+    int rc = check_texts(p, texts, n, 0, err);
+    if (rc)
+        return rc;
+    if (!(scoring->temperature > 0) || isinf(scoring->temperature))
+        return error_set(err, ERROR_USAGE, "log-probabilities at a temperature of %g make no sense",
+            (double)scoring->temperature);
+    fill_flow(p, texts, n);
+    forward(p);
+    for (int first = 0; first < p->counted; first += p->options.logits_max) {
+        int count = rows_from(p, first);
+        head_forward(p, first, count, scoring);
+        for (int i = 0; i < count; i++)
+            p->logprobs[first + i] = -p->losses.data[i];
+        if (scoring->entropies)
+            memcpy(p->entropy + first, p->entropies.data, (size_t)count * sizeof *p->entropy);
+    }
+    *scores = (struct train_scores) { .count = p->counted, .logprobs = p->logprobs,
+        .entropies = scoring->entropies ? p->entropy : NULL };
+    return 0;
+}
+
+/* The loss couples tokens, so logits are made twice, but where all of them fit at once. */
+int train_pass_objective(struct train_pass *p, const struct train_text *texts, int n,
+    const struct train_objective *objective, struct error *err)
+{
+    const struct train_scoring again = { .temperature = objective->scoring.temperature };
+    struct train_scores scores;
+    int rc = check_learns(p, err);
+    if (rc == 0)
+        rc = train_pass_score(p, texts, n, &objective->scoring, &scores, err);
+    if (rc == 0)
+        rc = objective->weigh(objective->context, &scores, p->weights, err);
+    if (rc)
+        return rc;
+    clear_stream(p);
+    for (int first = 0; first < p->counted; first += p->options.logits_max) {
+        int count = rows_from(p, first);
+        if (count < p->counted)
+            head_forward(p, first, count, &again);
+        for (int i = 0; i < count; i++)
+            p->losses.gradient[i] = -p->weights[first + i];
+        head_backward(p, first, count, &again);
+    }
+    backward(p);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One pass of training: packed texts with targets go through the model, a loss and the gradients of all weights that
- * learn come back. The weights themselves stay as they are. */
+ * learn come back. The weights themselves stay as they are. The loss is the mean cross entropy (train_pass_run) or
+ * anything that follows from the log-probabilities of the targets (train_pass_objective). */
 #ifndef WAZN_MODEL_TRAIN_PASS_H
 #define WAZN_MODEL_TRAIN_PASS_H
 
@@ -17,6 +18,7 @@ struct train_options {
     bool checkpoint; /* keep the residual stream between layers alone and compute what is inside them again on the way
                       * back: the same gradients, bit for bit, in less memory, for one more forward pass */
     const bool *frozen; /* (N_ROLES) roles that do not learn; NULL: none */
+    bool scores_only; /* train_pass_score alone will be called: no gradients, the values of one layer at a time */
 };
 
 /* A text of its own: no other text of the pass is seen from it. */
@@ -42,6 +44,34 @@ uint64_t train_pass_bytes(const struct model *m, const struct train_options *opt
  * longer than a model's learned positions, no token that counts. */
 int train_pass_run(struct train_pass *p, const struct train_text *texts, int n, int64_t counted, double *loss,
     struct error *err);
+
+/* Of the tokens that count, in the order of texts and tokens. Borrowed until the pass is used again. */
+struct train_scores {
+    int count;
+    const float *logprobs;  /* (count) log(probability of the target) */
+    const float *entropies; /* (count) of what could have followed, in nats; NULL where not asked for */
+};
+
+struct train_scoring {
+    float temperature; /* the logits are divided by it; 1: as they are */
+    bool entropies;
+};
+
+/* Forward only. Errors as above; ERROR_USAGE for a temperature that is not above 0. */
+int train_pass_score(struct train_pass *p, const struct train_text *texts, int n, const struct train_scoring *scoring,
+    struct train_scores *scores, struct error *err);
+
+/* Any loss of the log-probabilities. Sees those of all tokens of the pass that count and fills weights (count) with the
+ * loss's derivative by each. An error ends the call before any gradient has changed. */
+struct train_objective {
+    struct train_scoring scoring;
+    int (*weigh)(void *context, const struct train_scores *scores, float *weights, struct error *err);
+    void *context;
+};
+
+/* Gradients of the objective's loss are added to what is there. Errors as above, and those of the objective. */
+int train_pass_objective(struct train_pass *p, const struct train_text *texts, int n,
+    const struct train_objective *objective, struct error *err);
 
 /* All gradients 0, as after opening. */
 void train_pass_clear(struct train_pass *p);

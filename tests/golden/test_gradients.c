@@ -312,6 +312,41 @@ static void check_same_bits(const struct runner *r, const struct golden *g, cons
     assert_true(r->spec->layers < 2 || train_pass_bytes(r->model, &o) < train_pass_bytes(r->model, base));
 }
 
+/* The mean cross entropy as an objective: the same weights for all log-probabilities. Sees them first. */
+static int mean_weights(void *context, const struct train_scores *scores, float *weights, struct error *err)
+{
+    double sum = 0;
+    (void)err;
+    assert_non_null(scores->entropies);
+    for (int i = 0; i < scores->count; i++) {
+        assert_true(scores->entropies[i] > -1e-3f && isfinite(scores->entropies[i]));
+        sum -= (double)scores->logprobs[i];
+        weights[i] = -(float)(1 / (double)scores->count);
+    }
+    *(double *)context = sum / (double)scores->count;
+    return 0;
+}
+
+/* One pass gives the same gradients as a loss known beforehand and as an objective, bit for bit, whether the head's
+ * logits are made again (many chunks) or not. */
+static void check_objective(const struct runner *r, const struct golden *g, const struct train_options *base)
+{
+    for (int i = 0; i < 4; i++) {
+        double loss = 0;
+        struct train_options o = *base;
+        struct train_objective mean = { { 1, true }, mean_weights, &loss };
+        o.logits_max = i % 2 ? g->tokens : base->logits_max;
+        o.checkpoint = i >= 2;
+        struct train_pass *p = open_pass(r, &o), *other = open_pass(r, &o);
+        double plain = run(p, g);
+        assert_int_equal(train_pass_objective(other, g->texts, TEXTS, &mean, NULL), 0);
+        assert_true(fabs(loss - plain) <= 1e-12 * plain);
+        each_gradient(r, p, compare_bits, &(struct same) { r, other, "an objective" });
+        train_pass_close(other);
+        train_pass_close(p);
+    }
+}
+
 /* Two passes of one text each, as parts of one step, add up to the pass of both. */
 static void check_accumulation(const struct checkpoint *whole, const struct golden *g,
     const struct train_options *options, double loss, struct worst *worst)
@@ -356,6 +391,7 @@ static void check_case(void **state)
     check_gradients(&k, &g, &worst);
     check_same_bits(&r, &g, &o, p, loss);
     check_accumulation(&k, &g, &o, loss, &parts);
+    check_objective(&r, &g, &o);
     printf("%-18s %-10s worst element %5.1f units, sum %4.1f, %3.0f%% of the allowed (PyTorch's float32: %.1f)\n",
         c.name, r.spec->arch->name, worst.element, worst.sum, 100 * worst.share, worst.own);
     checkpoint_close(&k);
@@ -435,6 +471,18 @@ static void refusals(void **state)
     const struct weight *table = train_pass_weight(p, ROLE_token_embedding, 0);
     for (int64_t i = 0; i < table->tensor.rows * table->tensor.cols; i++)
         assert_true(table->gradient[i] == 0);
+    struct train_scores scores;
+    for (int i = 0; i < 3; i++) {
+        const struct train_scoring senseless = { .temperature = i == 0 ? 0 : i == 1 ? INFINITY : NAN };
+        targets[5] = 1;
+        assert_int_equal(train_pass_score(p, &good, 1, &senseless, &scores, &err), ERROR_USAGE);
+        assert_non_null(strstr(err.text, "at a temperature of"));
+    }
+    train_pass_close(p);
+    o.scores_only = true;
+    p = open_pass(&r, &o);
+    refuses(p, &good, 1, 0, ERROR_USAGE, "only scores has no gradients");
+    assert_null(train_pass_weight(p, ROLE_token_embedding, 0)->gradient);
     train_pass_close(p);
     o.logits_max = 0;
     assert_int_equal(train_pass_open(&p, r.model, &o, &err), ERROR_USAGE);

@@ -595,6 +595,33 @@ static void check_cross_entropy(cross_entropy_fn *run, cross_entropy_fn *plain)
         }
 }
 
+/* Rounding of the sums, whose terms are of one sign, and of the exponents: some units of 2^-23 times the depth. */
+static void check_entropy(entropy_fn *run, entropy_fn *plain)
+{
+    for (int n = 1; n; n = next_size(n))
+        for (int kind = 0; kind < 3; kind++) {
+            struct gradients g;
+            float got, expected;
+            double max = -INFINITY, sum = 0, mixed = 0;
+            gradients_open(&g, n, kind % 2);
+            for (int i = 0; kind == 2 && i < n; i += 3)
+                g.x[i] = i == 0 ? g.x[i] : -INFINITY;
+            for (int i = 0; i < n; i++)
+                max = (double)g.x[i] > max ? (double)g.x[i] : max;
+            for (int i = 0; i < n; i++) {
+                double d = (double)g.x[i] - max, e = exp(d);
+                sum += e;
+                mixed += e > 0 ? e * d : 0;
+            }
+            plain(&expected, g.x, n);
+            run(&got, g.x, n);
+            double exact = log(sum) - mixed / sum, size = fabs(log(sum)) + fabs(mixed / sum) + 1;
+            check_near(expected, (float)exact, (sqrt(n) + fabs(max) + 4) * size / 4, 0, 0, n);
+            check_near(got, expected, (sqrt(n) + fabs(max) + 4) * size / 4, 0, 0, n);
+            gradients_close(&g);
+        }
+}
+
 /* gate is x, up is gain. */
 static void check_gates(const struct gradients *g, const float *up, double top)
 {

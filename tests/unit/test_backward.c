@@ -314,6 +314,7 @@ struct rest_case {
     int tokens, width, rows;
     float scale;
     const int32_t *picks; /* (tokens) */
+    float temperature;    /* of a head */
 };
 
 static double embed_loss(const struct op *op)
@@ -342,7 +343,7 @@ static void embeddings(void **state)
     (void)state;
     const int32_t picks[] = { 3, 0, 3, 6, 3, 0 };
     for (int i = 0; i < 2; i++) {
-        const struct rest_case c = { 6, 131, 7, i ? 6.5f : 1, picks };
+        const struct rest_case c = { 6, 131, 7, i ? 6.5f : 1, picks, 1 };
         struct op op = { .n_out = 6 * 131, .terms = 3, .arg = &c, .loss = embed_loss, .run = embed_run };
         struct random r;
         random_seed(&r, 120);
@@ -352,19 +353,35 @@ static void embeddings(void **state)
     }
 }
 
-/* Softcap, then the loss of each row: what comes behind the last product. */
+/* Softcap and temperature, then the loss of each row: what comes behind the last product. */
 static double head_loss(const struct op *op)
 {
     const struct rest_case *c = op->arg;
-    double loss = 0, cap = (double)c->scale;
+    double loss = 0, cap = (double)c->scale, colder = cap / (double)c->temperature;
     for (int t = 0; t < c->tokens; t++) {
         const double *x = op->in[0].wide + t * c->width;
         double sum = 0;
         for (int i = 0; i < c->width; i++)
-            sum += exp(cap * tanh(x[i] / cap));
-        loss += (double)op->weights[t] * (log(sum) - cap * tanh(x[c->picks[t]] / cap));
+            sum += exp(colder * tanh(x[i] / cap));
+        loss += (double)op->weights[t] * (log(sum) - colder * tanh(x[c->picks[t]] / cap));
     }
     return loss;
+}
+
+static void check_entropy(struct flow *f, const struct value *logits, const struct rest_case *c)
+{
+    struct value y = { .data = floats_new((size_t)c->tokens), .width = 1 };
+    entropy(f, &y, logits);
+    for (int t = 0; t < c->tokens; t++) {
+        const float *x = logits->data + t * c->width;
+        double sum = 0, mixed = 0;
+        for (int i = 0; i < c->width; i++) {
+            sum += exp((double)x[i]);
+            mixed += exp((double)x[i]) * (double)x[i];
+        }
+        assert_near(y.data[t], log(sum) - mixed / sum, 64, (size_t)t);
+    }
+    free(y.data);
 }
 
 static void head_run(struct flow *f, const struct op *op)
@@ -377,7 +394,9 @@ static void head_run(struct flow *f, const struct op *op)
     memset(op->in[0].start, 0, op->in[0].n * sizeof *data); /* softcap is in place: it scales the whole gradient */
     memset(logits.gradient, 0, op->in[0].n * sizeof *data);
     softcap(f, &logits, c->tokens, c->scale);
+    temper(f, &logits, c->tokens, c->temperature);
     cross_entropy(f, &losses, &logits, c->picks);
+    check_entropy(f, &logits, c);
     for (int t = 0; t < c->tokens; t++) {
         double sum = 0;
         for (int i = 0; i < c->width; i++)
@@ -385,7 +404,8 @@ static void head_run(struct flow *f, const struct op *op)
         assert_near(losses.data[t], log(sum) - (double)logits.data[t * c->width + c->picks[t]], 64, (size_t)t);
     }
     cross_entropy_backward(f, &losses, &logits, c->picks);
-    softcap_backward(f, &logits, c->tokens, c->scale);
+    temper_backward(f, &logits, c->tokens, c->temperature);
+    softcap_backward(f, &logits, c->tokens, c->scale / c->temperature); /* what it made is divided by now */
     free(logits.data);
     free(losses.data);
 }
@@ -394,13 +414,15 @@ static void heads(void **state)
 {
     (void)state;
     const int32_t picks[] = { 0, 1022, 512, 7, 7 };
-    const struct rest_case c = { 5, 1023, 0, 2.5f, picks };
-    struct op op = { .n_out = 5, .terms = 16, .arg = &c, .loss = head_loss, .run = head_run };
-    struct random r;
-    random_seed(&r, 130);
-    op_open(&op, &r, (const size_t[]) { 5 * 1023 }, 1);
-    op_check(&op, plain_shape(5, 1023), &(struct flow) { .tokens = 0 });
-    op_close(&op);
+    for (int i = 0; i < 2; i++) {
+        const struct rest_case c = { 5, 1023, 0, 2.5f, picks, i ? 0.7f : 1 };
+        struct op op = { .n_out = 5, .terms = 16, .arg = &c, .loss = head_loss, .run = head_run };
+        struct random r;
+        random_seed(&r, 130);
+        op_open(&op, &r, (const size_t[]) { 5 * 1023 }, 1);
+        op_check(&op, plain_shape(5, 1023), &(struct flow) { .tokens = 0 });
+        op_close(&op);
+    }
 }
 
 static void sums_and_picks(void **state)

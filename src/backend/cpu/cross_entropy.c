@@ -42,3 +42,18 @@ void cross_entropy_backward(struct flow *f, const struct value *loss, struct val
     struct entropy_job job = { loss, logits, targets };
     parallel_run(f, f->tokens, 2 * ENTROPY_COST * f->tokens * logits->width, entropy_backward_row, &job);
 }
+
+static void plain_entropy_row(void *job, int row, int thread)
+{
+    const struct entropy_job *j = job;
+    size_t n = (size_t)j->logits->width;
+    (void)thread;
+    kernels.entropy(j->loss->data + row, j->logits->data + (size_t)row * n, (int)n);
+}
+
+void entropy(struct flow *f, struct value *y, const struct value *logits)
+{
+    struct entropy_job job = { .loss = y, .logits = logits };
+    assert(y->width == 1);
+    parallel_run(f, f->tokens, ENTROPY_COST * f->tokens * logits->width, plain_entropy_row, &job);
+}
