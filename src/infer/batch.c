@@ -5,6 +5,7 @@
 #include "model/kv.h"
 #include "model/pass.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct batch {
@@ -16,15 +17,22 @@ struct batch {
     struct arena arena; /* all but the pass */
 };
 
+static int chunk_of(const struct batch_options *o)
+{
+    return o->chunk ? o->chunk : 1;
+}
+
 static struct kv_options kv_options_of(const struct batch_options *o)
 {
-    return (struct kv_options) { .format = o->kv_format, .context = o->context, .tokens_max = 1 };
+    return (struct kv_options) { .format = o->kv_format, .context = o->context, .tokens_max = chunk_of(o) };
 }
 
 static struct pass_options pass_options_of(const struct batch_options *o)
 {
+    int chunk = chunk_of(o);
     return (struct pass_options) {
-        .tokens_max = o->sequences, .logits_max = o->sequences, .context_max = o->context, .threads = o->threads
+        .tokens_max = o->sequences > chunk ? o->sequences : chunk, .logits_max = o->sequences,
+        .context_max = o->context, .threads = o->threads
     };
 }
 
@@ -94,9 +102,40 @@ void batch_close(struct batch *b)
 
 int batch_push(struct batch *b, const int32_t *ids, struct error *err)
 {
-    for (int i = 0; i < b->options.sequences; i++)
-        b->sequences[i] = (struct pass_sequence) { .kv = &b->kvs[i], .ids = &ids[i], .count = 1 };
-    return pass_run(b->pass, b->sequences, b->options.sequences, err);
+    return batch_push_some(b, NULL, ids, b->options.sequences, err);
+}
+
+int batch_push_some(struct batch *b, const int *which, const int32_t *ids, int n, struct error *err)
+{
+    assert(n <= b->options.sequences);
+    for (int i = 0; i < n; i++) {
+        int at = which ? which[i] : i;
+        assert(at >= 0 && at < b->options.sequences);
+        b->sequences[i] = (struct pass_sequence) { .kv = &b->kvs[at], .ids = &ids[i], .count = 1 };
+    }
+    return pass_run(b->pass, b->sequences, n, err);
+}
+
+int batch_prompt(struct batch *b, int sequence, const int32_t *ids, int count, struct error *err)
+{
+    struct pass_sequence q = { .kv = &b->kvs[sequence] };
+    int chunk = chunk_of(&b->options), rc = 0;
+    if (count > b->options.context)
+        return error_set(err, ERROR_LIMIT, "a prompt of %d tokens passes the context of %d", count, b->options.context);
+    kv_cut(q.kv, 0);
+    for (int at = 0; rc == 0 && at < count; at += q.count) {
+        q.ids = ids + at;
+        q.count = count - at < chunk ? count - at : chunk;
+        rc = pass_run(b->pass, &q, 1, err);
+    }
+    if (rc)
+        kv_cut(q.kv, 0);
+    return rc;
+}
+
+void batch_copy(struct batch *b, int to, int from)
+{
+    kv_copy(&b->kvs[to], &b->kvs[from], model_spec(b->model));
 }
 
 void batch_clear(struct batch *b)
@@ -105,7 +144,17 @@ void batch_clear(struct batch *b)
         kv_cut(&b->kvs[i], 0);
 }
 
-const float *batch_logits(const struct batch *b, int sequence)
+const float *batch_logits(const struct batch *b, int row)
 {
-    return pass_logits(b->pass, sequence);
+    return pass_logits(b->pass, row);
+}
+
+void batch_logprobs(struct batch *b, const int32_t *ids, float temperature, float *logprobs)
+{
+    pass_logprobs(b->pass, ids, temperature, logprobs);
+}
+
+struct pool *batch_pool(const struct batch *b)
+{
+    return pass_pool(b->pass);
 }

@@ -79,6 +79,22 @@ void kv_grow(struct kv *kv, int tokens)
         kv->kept_from = kv->length - kv->ring;
 }
 
+void kv_copy(struct kv *to, const struct kv *from, const struct spec *spec)
+{
+    size_t row = format_row_bytes(from->format, spec->head_dim);
+    for (int i = 0; i < from->n_layers; i++) {
+        const struct kv_layer *a = &from->layers[i], *b = &to->layers[i];
+        size_t head = (size_t)a->capacity * row;
+        size_t used = from->length < a->capacity ? (size_t)from->length * row : head;
+        for (size_t h = 0; h < (size_t)spec->kv_heads; h++) {
+            memcpy(b->k + h * head, a->k + h * head, used);
+            memcpy(b->v + h * head, a->v + h * head, used);
+        }
+    }
+    to->length = from->length;
+    to->kept_from = from->kept_from;
+}
+
 /* ---- marks ---- */
 
 void kv_mark_layout(struct kv_mark *m, const struct kv *kv, const struct spec *spec, struct arena *a)

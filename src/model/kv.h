@@ -41,6 +41,9 @@ int kv_reusable(const struct kv *kv, const struct spec *spec, int length);
 void kv_cut(struct kv *kv, int length);  /* to what kv_reusable allows, or 0 */
 void kv_grow(struct kv *kv, int tokens); /* a pass has stored them */
 
+/* `to` holds what `from` does; both were laid out with the same options. */
+void kv_copy(struct kv *to, const struct kv *from, const struct spec *spec);
+
 /* Twice, as arena.h says; the kv must be laid out. */
 void kv_mark_layout(struct kv_mark *m, const struct kv *kv, const struct spec *spec, struct arena *a);
 void kv_mark_save(struct kv_mark *m, const struct kv *kv, const struct spec *spec);

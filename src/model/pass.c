@@ -17,6 +17,7 @@ struct pass {
     struct span *spans;         /* (tokens_max) */
     struct value last;   /* (logits_max, dim) their residual streams */
     struct value logits; /* (logits_max, vocabulary) */
+    struct value losses; /* (logits_max, 1) */
     int n_logits;        /* of the last run */
 };
 
@@ -43,6 +44,7 @@ static void pass_layout(struct pass *p)
     values_layout(&p->blocks, o->tokens_max, a);
     p->last = take_value(a, o->logits_max, s->dim);
     p->logits = take_value(a, o->logits_max, s->vocabulary);
+    p->losses = take_value(a, o->logits_max, 1);
 }
 
 uint64_t pass_bytes(const struct model *m, const struct pass_options *options)
@@ -191,6 +193,20 @@ int pass_run(struct pass *p, const struct pass_sequence *sequences, int n, struc
     for (int i = 0; i < n; i++)
         kv_grow(sequences[i].kv, sequences[i].count);
     return 0;
+}
+
+void pass_logprobs(struct pass *p, const int32_t *ids, float temperature, float *logprobs)
+{
+    struct flow *f = &p->blocks.flow;
+    temper(f, &p->logits, p->n_logits, temperature);
+    cross_entropy(f, &p->losses, &p->logits, ids);
+    for (int i = 0; i < p->n_logits; i++)
+        logprobs[i] = -p->losses.data[i];
+}
+
+struct pool *pass_pool(const struct pass *p)
+{
+    return p->blocks.flow.pool;
 }
 
 float *pass_logits(const struct pass *p, int row)

@@ -42,6 +42,14 @@ uint64_t pass_bytes(const struct model *m, const struct pass_options *options); 
  * logits than the options allow, a kv without room (ERROR_LIMIT). */
 int pass_run(struct pass *p, const struct pass_sequence *sequences, int n, struct error *err);
 
+/* logprobs[i] = log(probability of ids[i]) from row i of the logits of the last run divided by `temperature`, for all
+ * rows: bit for bit what train_pass_score says of the same tokens where keys and values are f32. The logits are spent
+ * after it. */
+void pass_logprobs(struct pass *p, const int32_t *ids, float temperature, float *logprobs);
+
+/* The pass's threads, for what its owner does between runs. Borrowed. */
+struct pool *pass_pool(const struct pass *p);
+
 /* Row i of the logits of the last run, in order of sequences and tokens; (vocabulary) floats, until the next run. */
 float *pass_logits(const struct pass *p, int row);
 
