@@ -319,6 +319,43 @@ static void a_batch_says_what_each_says_alone(void **state)
     }
 }
 
+/* Sequences of their own lengths: prompts in chunks, copies of them, some that wait. */
+static void a_batch_grows_unevenly(void **state)
+{
+    (void)state;
+    static const char *const more[] = { "llama_grouped", "mistral_window", "gpt_oss" };
+    const struct batch_options options = { .kv_format = &format_f32, .sequences = SEQUENCES, .context = LENGTH,
+        .chunk = 4, .threads = 2 };
+    for (size_t k = 0; k < sizeof more / sizeof *more; k++) {
+        struct opened o;
+        struct error e = { 0 };
+        struct batch *b;
+        open_case(&o, more[k]);
+        assert_int_equal(batch_open(&b, o.model, &options, &e), 0);
+        for (int again = 0; again < 2; again++) { /* a prompt replaces what was held */
+            assert_int_equal(batch_prompt(b, 0, o.ids, 11, &e), 0);
+            assert_int_equal(batch_prompt(b, 2, o.ids, 0, &e), 0);
+            batch_copy(b, 1, 0);
+            for (int i = 0; i < 6; i++) /* sequence 1 goes on with the prompt's text, 2 begins it */
+                assert_int_equal(batch_push_some(b, (const int[]) { 2, 1 },
+                    (const int32_t[]) { o.ids[i], o.ids[11 + i] }, 2, &e), 0);
+            struct session *alone = open_session(&o, LENGTH, 1);
+            sync_to(alone, o.ids, 17);
+            assert_memory_equal(batch_logits(b, 1), session_logits(alone), (size_t)o.vocabulary * sizeof(float));
+            sync_to(alone, o.ids, 6);
+            assert_memory_equal(batch_logits(b, 0), session_logits(alone), (size_t)o.vocabulary * sizeof(float));
+            assert_int_equal(batch_push_some(b, (const int[]) { 0 }, &o.ids[11], 1, &e), 0); /* it waited */
+            sync_to(alone, o.ids, 12);
+            assert_memory_equal(batch_logits(b, 0), session_logits(alone), (size_t)o.vocabulary * sizeof(float));
+            session_close(alone);
+        }
+        assert_int_equal(batch_prompt(b, 0, o.ids, LENGTH + 1, &e), ERROR_LIMIT);
+        assert_int_equal(batch_push_some(b, (const int[]) { 0 }, &(int32_t) { -1 }, 1, &e), ERROR_USAGE);
+        batch_close(b);
+        close_case(&o);
+    }
+}
+
 static void attention_reads_what_a_window_shows(void **state)
 {
     (void)state;
@@ -383,6 +420,7 @@ int main(void)
         cmocka_unit_test(every_row_is_given),
         cmocka_unit_test(senseless_options_are_refused),
         cmocka_unit_test(a_batch_says_what_each_says_alone),
+        cmocka_unit_test(a_batch_grows_unevenly),
         cmocka_unit_test(attention_reads_what_a_window_shows),
         cmocka_unit_test(plans_add_up),
     };
