@@ -29,6 +29,8 @@
 #include "small_spm.h"
 #include "text/chat/chat.h"
 #include "text/tokenizer.h"
+#include "train/reward.h"
+#include "train/rollout.h"
 
 #include <wazn.h>
 
@@ -124,6 +126,44 @@ static int try_training(struct error *err)
     train_pass_close(pass);
     model_close(m);
     source_close(s);
+    return rc;
+}
+
+static int try_rollout(struct error *err)
+{
+    struct rollout_options options = { .prompts_max = 1, .group = 2, .sequences = 2, .prompt_max = 2, .tokens_max = 2,
+        .threads = 2 };
+    const int32_t ids[] = { 1, 2 };
+    const struct rollout_prompt prompt = { ids, 2 };
+    const struct completion *completions;
+    struct source *s = NULL;
+    struct model *m = NULL;
+    struct rollout *r = NULL;
+    int rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
+    if (rc == 0)
+        rc = sampling_init(&options.sampling, NULL, true, err);
+    if (rc == 0)
+        rc = model_open(&m, s, NULL, err);
+    if (rc == 0)
+        rc = rollout_open(&r, m, &options, err);
+    if (rc == 0) {
+        long calls = refusals.calls;
+        rc = rollout_run(r, &prompt, 1, 1, NULL, &completions, err);
+        assert_int_equal(refusals.calls, calls);
+    }
+    rollout_close(r);
+    model_close(m);
+    source_close(s);
+    return rc;
+}
+
+static int try_reward(struct error *err)
+{
+    static const char spec[] = "[{\"kind\": \"regex\", \"pattern\": \"a+\"}, {\"kind\": \"json\"}, "
+                               "{\"kind\": \"format\"}, {\"kind\": \"command\", \"argv\": [\"true\"]}]";
+    struct reward *r;
+    int rc = reward_open(&r, spec, sizeof spec - 1, err);
+    reward_close(r);
     return rc;
 }
 
@@ -388,6 +428,8 @@ static const struct attempt {
     { "writing safetensors", try_write },
     { "a model and its session", try_session },
     { "a model and its training pass", try_training },
+    { "a model and its rollouts", try_rollout },
+    { "rewards", try_reward },
     { "a tokenizer inside a GGUF", try_tokenizer_gguf },
     { "a tokenizer.json", try_tokenizer_json },
     { "tiktoken ranks", try_ranks },
