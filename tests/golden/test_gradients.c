@@ -327,6 +327,14 @@ static int mean_weights(void *context, const struct train_scores *scores, float 
     return 0;
 }
 
+static int no_weights(void *context, const struct train_scores *scores, float *weights, struct error *err)
+{
+    (void)context;
+    for (int i = 0; i < scores->count; i++)
+        weights[i] = 1;
+    return error_set(err, ERROR_LIMIT, "not so");
+}
+
 /* One pass gives the same gradients as a loss known beforehand and as an objective, bit for bit, whether the head's
  * logits are made again (many chunks) or not. */
 static void check_objective(const struct runner *r, const struct golden *g, const struct train_options *base)
@@ -339,6 +347,8 @@ static void check_objective(const struct runner *r, const struct golden *g, cons
         o.checkpoint = i >= 2;
         struct train_pass *p = open_pass(r, &o), *other = open_pass(r, &o);
         double plain = run(p, g);
+        const struct train_objective none = { { 1, false }, no_weights, NULL };
+        assert_int_equal(train_pass_objective(other, g->texts, TEXTS, &none, NULL), ERROR_LIMIT); /* adds nothing */
         assert_int_equal(train_pass_objective(other, g->texts, TEXTS, &mean, NULL), 0);
         assert_true(fabs(loss - plain) <= 1e-12 * plain);
         each_gradient(r, p, compare_bits, &(struct same) { r, other, "an objective" });
