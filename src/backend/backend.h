@@ -90,7 +90,8 @@ void norm_backward(struct flow *f, const struct value *y, struct value *x, const
 /* y = x W^T + bias. W (y width, x width); bias (1, y width), may be absent. */
 void linear(struct flow *f, struct value *y, const struct value *x, const struct weight *w, const struct weight *bias);
 /* Through weights of any format, as the numbers they stand for; that activations were rounded on the way to encoded
- * weights is not seen. */
+ * weights is not seen. But where they were (all formats but f32 and f16), the factors of the backward's products are
+ * rounded too, to bf16; products are exact, sums float32. */
 void linear_backward(struct flow *f, const struct value *y, struct value *x, const struct weight *w,
     const struct weight *bias);
 
@@ -172,6 +173,8 @@ void softcap_backward(struct flow *f, struct value *x, int rows, float cap); /* 
 /* x = x / temperature on `rows` rows. */
 void temper(struct flow *f, struct value *x, int rows, float temperature);
 void temper_backward(struct flow *f, struct value *x, int rows, float temperature); /* the gradient likewise */
+/* n numbers become 0. */
+void clear(const struct flow *f, float *x, size_t n);
 
 /* loss (tokens, 1) = log(sum exp(logits)) - logits[target], targets (tokens) below the width of logits. */
 void cross_entropy(struct flow *f, struct value *loss, const struct value *logits, const int32_t *targets);

@@ -29,6 +29,12 @@ int arena_reserve(struct arena *a, struct error *err)
     return 0;
 }
 
+void arena_use_large_pages(const struct arena *a)
+{
+    if (a->base)
+        (void)madvise(a->base, a->size, MADV_HUGEPAGE); /* refused: it stays as it is */
+}
+
 void *arena_take(struct arena *a, size_t count, size_t size)
 {
     uint64_t bytes, end;

@@ -30,6 +30,9 @@ int arena_reserve(struct arena *a, struct error *err);
 void *arena_take(struct arena *a, size_t count, size_t size);
 
 /* Give everything back; the arena is empty again. Safe on a zeroed arena. */
+/* Of a reserved arena that will be written whole: ask the system for large pages, of which fewer must be looked up. A
+ * page counts as used with its first byte. */
+void arena_use_large_pages(const struct arena *a);
 void arena_release(struct arena *a);
 
 #endif

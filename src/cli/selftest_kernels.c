@@ -67,6 +67,10 @@ CHECK(softmax, memcpy(p->y, p->x, sizeof p->y); run(p->y, N, 0.5f))
 CHECK(softmax_step, memcpy(p->y, p->x, sizeof p->y); p->y[N] = 0.25f; p->y[N + 1] = 1.0f;
       run(p->y, N, &p->y[N], &p->y[N + 1], &p->y[N + 2]))
 CHECK(mix, run(p->y, 64, p->x, 5, 1, p->g, 64, 3, 5, 61); run(p->y + 512, 64, p->x, 1, 8, p->g, 64, 7, 5, 61))
+CHECK(pair_bf16, uint32_t pairs[N]; run(pairs, p->x, p->g, N); memcpy(p->y, pairs, sizeof pairs))
+CHECK(mix_bf16, uint32_t pairs[N]; kernels.pair_bf16(pairs, p->x, p->g, N);
+      run(p->y, 64, pairs, 5, 1, pairs + 64, 64, 3, 5, 61); run(p->y + 512, 64, pairs, 1, 8, pairs + 64, 64, 7, 5, 61))
+CHECK(transpose, run(p->y, 25, p->x, 41, 23, 39))
 CHECK(rope, memcpy(p->y, p->x, sizeof p->y); run(p->y, p->g, p->b, 37, false); run(p->y + 100, p->g, p->b, 37, true))
 CHECK(silu_mul, run(p->y, p->x, p->g, N))
 CHECK(gelu_mul, run(p->y, p->x, p->g, N))

@@ -44,6 +44,15 @@ typedef void entropy_fn(float *entropy, const float *x, int n);
  * n elsewhere changes nothing. */
 typedef void mix_fn(float *y, size_t y_stride, const float *p, size_t p_stride, size_t p_step, const float *v,
     size_t v_stride, int count, int rows, int n);
+/* Two numbers rounded to bf16, as the format's encode rounds: low[i] in the lower half of y[i], high[i] (NULL: zeros)
+ * in the upper. */
+typedef void pair_bf16_fn(uint32_t *y, const float *low, const float *high, int n);
+/* As mix, where each p[c][r] and each element of v is such a pair: both products are added to a float. They are not
+ * rounded; in what order they are added, and whether subnormal factors and sums count as zero, is the version's. */
+typedef void mix_bf16_fn(float *y, size_t y_stride, const uint32_t *p, size_t p_stride, size_t p_step,
+    const uint32_t *v, size_t v_stride, int count, int rows, int n);
+/* y[k][i] = x[i][k], for i < rows and k < columns; strides in floats. */
+typedef void transpose_fn(float *y, size_t y_stride, const float *x, size_t x_stride, int rows, int columns);
 /* Rotate in place: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin). Pair i is (i, pairs + i), or (2 i, 2 i + 1) where
  * interleaved. cosine, sine: (pairs). (Su et al. 2021) */
 typedef void rope_fn(float *x, const float *cosine, const float *sine, int pairs, bool interleaved);
@@ -74,10 +83,10 @@ typedef void decode_fn(const struct format *format, float *y, const void *x, int
 typedef void encode_fn(const struct format *format, void *y, const float *x, int64_t n);
 
 #define KERNELS(X) \
-    X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(rope) X(silu_mul) X(gelu_mul) X(swiglu_clamped) \
-    X(softcap) X(add) X(decode) X(encode) X(rmsnorm_backward) X(layernorm_backward) X(softmax_backward) \
-    X(cross_entropy) X(entropy) X(silu_mul_backward) X(gelu_mul_backward) X(swiglu_clamped_backward) \
-    X(softcap_backward)
+    X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(pair_bf16) X(mix_bf16) X(transpose) X(rope) \
+    X(silu_mul) X(gelu_mul) X(swiglu_clamped) X(softcap) X(add) X(decode) X(encode) X(rmsnorm_backward) \
+    X(layernorm_backward) X(softmax_backward) X(cross_entropy) X(entropy) X(silu_mul_backward) X(gelu_mul_backward) \
+    X(swiglu_clamped_backward) X(softcap_backward)
 
 #define X(op) \
     struct op##_version { \

@@ -3,8 +3,6 @@
  * biases, norms of heads and norms behind a part need no flag. Forward is read downwards, backward upwards. */
 #include "model/block.h"
 
-#include <string.h>
-
 static int at_least(int a, int b)
 {
     return a > b ? a : b;
@@ -192,7 +190,7 @@ void block_backward(struct blocks *b, int layer)
     struct norm_shape whole = norm_of(b->spec, 1);
     struct block_values *v = block_values(b, layer);
 
-    memset(b->gradients, 0, b->gradients_bytes);
+    clear(&b->flow, b->gradients, b->n_gradients);
     add_backward(&b->flow, &v->x_out, &v->x_mid, &v->mlp_out);
     if (weight_present(&w->mlp_post_norm))
         norm_backward(&b->flow, &v->mlp_out, &v->mlp_plain, &w->mlp_post_norm, NULL, &whole);

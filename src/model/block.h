@@ -33,8 +33,8 @@ struct blocks {
     const struct layer_weights *layers; /* (spec.layers) */
     struct flow flow;
     struct block_values *values; /* (spec.layers) when training; else one for all */
-    void *gradients; /* of all values but the residual stream, one set for all layers; NULL when inferring */
-    size_t gradients_bytes;
+    float *gradients; /* of all values but the residual stream, one set for all layers; NULL when inferring */
+    size_t n_gradients;
 };
 
 static inline struct block_values *block_values(const struct blocks *b, int layer)

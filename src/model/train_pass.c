@@ -16,7 +16,7 @@ struct train_pass {
     struct global_weights *global; /* the model's, with gradients */
     struct layer_weights *layers;  /* (spec.layers) */
     float *gradients;              /* of all weights */
-    size_t gradients_bytes;
+    size_t n_gradients;
     int32_t *ids, *positions;      /* (tokens_max) */
     struct span *spans;            /* (texts_max) */
     struct kv_layer *kv;           /* (texts_max, spec.layers) */
@@ -77,7 +77,7 @@ static void layout_gradients(struct train_pass *p)
     for (int l = 0; l < m->spec.layers; l++)
         for (int r = 0; r < N_LAYER_ROLES; r++)
             take_gradient(p, p->layers ? &p->layers[l].at[r] : NULL, &m->layers[l].at[r], r, l);
-    p->gradients_bytes = a->used - before;
+    p->n_gradients = (a->used - before) / sizeof(float);
 }
 
 /* Where nothing goes back, layers have their values in common, and the keys and values of their texts. */
@@ -159,6 +159,7 @@ int train_pass_open(struct train_pass **out, const struct model *m, const struct
         free(p);
         return rc;
     }
+    arena_use_large_pages(&p->arena);
     train_pass_layout(p);
     rc = pool_open(&p->blocks.flow.pool, o->threads, err);
     if (rc) {
@@ -180,7 +181,7 @@ void train_pass_close(struct train_pass *p)
 
 void train_pass_clear(struct train_pass *p)
 {
-    memset(p->gradients, 0, p->gradients_bytes);
+    clear(&p->blocks.flow, p->gradients, p->n_gradients);
 }
 
 const struct weight *train_pass_weight(const struct train_pass *p, int role, int layer)
@@ -270,9 +271,9 @@ static void fill_flow(struct train_pass *p, const struct train_text *texts, int 
     f->n_spans = n;
 }
 
-static void clear(struct value *v, int rows)
+static void clear_rows(const struct flow *f, struct value *v, int rows)
 {
-    memset(v->gradient, 0, (size_t)rows * (size_t)v->width * sizeof *v->gradient);
+    clear(f, v->gradient, (size_t)rows * (size_t)v->width);
 }
 
 /* ---- the head: from the residual stream behind the last layer to `count` counting rows from `first` on ---- */
@@ -324,9 +325,9 @@ static void head_backward(struct train_pass *p, int first, int count, const stru
     struct flow *f = &p->blocks.flow;
     int tokens = f->tokens;
 
-    clear(&p->logits, count);
-    clear(&p->normed, count);
-    clear(&p->last, count);
+    clear_rows(f, &p->logits, count);
+    clear_rows(f, &p->normed, count);
+    clear_rows(f, &p->last, count);
     f->tokens = count;
     cross_entropy_backward(f, &p->losses, &p->logits, p->targets + first);
     temper_backward(f, &p->logits, count, scoring->temperature);
@@ -361,7 +362,7 @@ static void backward(struct train_pass *p)
 
 static void clear_stream(struct train_pass *p)
 {
-    clear(&block_values(&p->blocks, p->model->spec.layers - 1)->x_out, p->blocks.flow.tokens);
+    clear_rows(&p->blocks.flow, &block_values(&p->blocks, p->model->spec.layers - 1)->x_out, p->blocks.flow.tokens);
 }
 
 static int check_learns(const struct train_pass *p, struct error *err)

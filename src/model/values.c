@@ -90,7 +90,7 @@ static struct block_values take_common(struct blocks *b, int rows, struct arena 
     v.up.gradient = take(a, dense_rows, s->ffn);
     v.gate.gradient = take(a, s->ffn_gate ? dense_rows : 0, s->ffn);
     v.act.gradient = take(a, dense_rows, s->ffn);
-    b->gradients_bytes = a->used - before;
+    b->n_gradients = (a->used - before) / sizeof(float);
 
     v.attn_in.width = v.mlp_in.width = v.attn_plain.width = v.mlp_plain.width = s->dim;
     v.q.width = v.q_plain.width = v.mixed.width = heads;

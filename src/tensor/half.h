@@ -73,12 +73,18 @@ static inline float f32_from_bf16(uint16_t h)
     return f32_from_bits((uint32_t)h << 16);
 }
 
-static inline uint16_t bf16_from_f32(float x)
+/* The bfloat16 in the upper half, something in the lower: vectors of it stay as wide as those of x. */
+static inline uint32_t bf16_bits_from_f32(float x)
 {
     uint32_t bits = bits_from_f32(x);
-    uint32_t nan = bits >> 16 | 64;
-    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+    uint32_t nan = bits | 1u << 22;
+    uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+    return (bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded;
+}
+
+static inline uint16_t bf16_from_f32(float x)
+{
+    return (uint16_t)(bf16_bits_from_f32(x) >> 16);
 }
 
 static inline float f32_from_e4m3(uint8_t e)

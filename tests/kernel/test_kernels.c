@@ -1,99 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every version of every kernel that this machine can run, against the last of its list, which is plain C. The
  * cases are named by the list of kernels: one without a case does not compile. */
-#include "support.h"
+#include "kernel_case.h"
+#include "mix_case.h"
 
 #include "base/clock.h"
 #include "base/cpu.h"
-#include "base/random.h"
-#include "kernel/kernel.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define GUARD 32 /* floats before and after an output */
-#define MARK 0x7fa5a5a5u
-
-static struct random rng;
-static double worst; /* error of the version under test, in units of what is allowed */
-
-/* A buffer that starts `offset` floats behind an aligned address. */
-struct guarded {
-    float *memory, *at;
-    size_t n;
-};
-
-static struct guarded guarded_open(size_t n, size_t offset)
-{
-    struct guarded g = { malloc((n + 2 * GUARD + offset) * sizeof(float)), NULL, n };
-    const uint32_t mark = MARK;
-    for (size_t i = 0; i < n + 2 * GUARD + offset; i++)
-        memcpy(&g.memory[i], &mark, sizeof mark);
-    g.at = g.memory + GUARD + offset;
-    return g;
-}
-
-static void guarded_close(struct guarded *g)
-{
-    const uint32_t mark = MARK;
-    for (size_t i = 0; i < GUARD; i++) {
-        assert_memory_equal(&g->at[-1 - (long)i], &mark, sizeof mark);
-        assert_memory_equal(&g->at[g->n + i], &mark, sizeof mark);
-    }
-    free(g->memory);
-}
-
-/* Exactly n floats: a sanitizer sees a read behind them. Kinds: 0 around 1, 1 over many magnitudes, 2 with the
- * values that break things, 3 all large, 4 all small. */
-static float *values_new(int n, int kind)
-{
-    static const float odd[] = { 0, -0.0f, 1e-45f, -FLT_MIN, FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN, 88.7f, -88.8f,
-        89, -104, 0.5f, -0.5f, 0x1.fffffep-2f, 0.625f, 127, 1e-39f };
-    float *x = malloc((size_t)n * sizeof *x);
-    assert_non_null(x);
-    for (int i = 0; i < n; i++) {
-        double base = random_normal(&rng) * (kind == 3 ? 1e17 : kind == 4 ? 1e-17 : 1);
-        x[i] = (float)(kind == 1 ? base * exp2(20 * random_unit(&rng) - 10) : base);
-        if (kind == 2 && random_below(&rng, 4) == 0)
-            x[i] = odd[random_below(&rng, sizeof odd / sizeof *odd)];
-    }
-    return x;
-}
-
-/* bound: in units of FLT_EPSILON; `floor`: what may get lost below the smallest normal number. */
-static void check_near(float got, float expected, double bound, double floor, int at, int n)
-{
-    if (isnan(expected) ? isnan(got) : isinf(expected) ? got == expected : 0)
-        return;
-    double off = fabs((double)got - (double)expected), allowed = bound * FLT_EPSILON + floor;
-    if (!(off <= allowed))
-        fail_msg("value %d of %d: %.9g, plain C has %.9g, off by %g of %g allowed", at, n, (double)got,
-            (double)expected, off, allowed);
-    worst = fmax(worst, allowed > 0 ? off / allowed : 0);
-}
-
-static void check_same(const void *got, const void *expected, size_t bytes, int n)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (((const unsigned char *)got)[i] != ((const unsigned char *)expected)[i])
-            fail_msg("byte %zu of %zu is %02x, not %02x (size %d)", i, bytes, ((const unsigned char *)got)[i],
-                ((const unsigned char *)expected)[i], n);
-}
-
-/* 1..70, then some. */
-static int next_size(int n)
-{
-    static const int larger[] = { 127, 128, 129, 255, 1000, 2048, 4099 };
-    if (n < 70)
-        return n + 1;
-    for (size_t i = 0; i < sizeof larger / sizeof *larger; i++)
-        if (larger[i] > n)
-            return larger[i];
-    return 0;
-}
 
 static void check_rmsnorm(rmsnorm_fn *run, rmsnorm_fn *plain)
 {
@@ -196,54 +110,6 @@ static void check_softmax(softmax_fn *run, softmax_fn *plain)
             free(x);
             free(expected);
         }
-}
-
-/* turned: the weights of one row of v lie together, not those of one output. */
-static void check_mix_shape(mix_fn *run, mix_fn *plain, int count, int rows, int n, bool turned)
-{
-    int v_stride = n + n % 3, y_stride = n + 2, p_stride = turned ? 1 : rows + 3, p_step = turned ? count + 3 : 1;
-    float *p = values_new(turned ? rows * p_step : count * p_stride, 0), *v = values_new(rows * v_stride, 1);
-    float *start = values_new(count * y_stride, 1);
-    size_t size = (size_t)(count * y_stride), stride = (size_t)p_stride, step = (size_t)p_step;
-    struct guarded y = guarded_open(size, (size_t)n % 5), expected = guarded_open(size, 0), cut = guarded_open(size, 1);
-    memcpy(y.at, start, size * sizeof(float));
-    memcpy(expected.at, start, size * sizeof(float));
-    memcpy(cut.at, start, size * sizeof(float));
-    plain(expected.at, (size_t)y_stride, p, stride, step, v, (size_t)v_stride, count, rows, n);
-    run(y.at, (size_t)y_stride, p, stride, step, v, (size_t)v_stride, count, rows, n);
-    for (int c = 0; c < count; c++)
-        for (int i = 0; i < n; i++) {
-            double sum = fabs((double)start[c * y_stride + i]);
-            for (int r = 0; r < rows; r++)
-                sum += fabs((double)p[c * p_stride + r * p_step] * (double)v[r * v_stride + i]);
-            check_near(y.at[c * y_stride + i], expected.at[c * y_stride + i], 2 * sqrt(rows + 1) * sum, 0, i, n);
-        }
-    int part = n / 3, first = rows / 2;
-    for (int c = 0; c < count; c++) {
-        float *out = cut.at + c * y_stride;
-        const float *weights = p + c * p_stride, *rest = v + first * v_stride;
-        run(out, 0, weights, 0, step, v, (size_t)v_stride, 1, first, part);
-        run(out + part, 0, weights, 0, step, v + part, (size_t)v_stride, 1, first, n - part);
-        run(out, 0, weights + first * p_step, 0, step, rest, (size_t)v_stride, 1, rows - first, n);
-    }
-    check_same(cut.at, y.at, size * sizeof(float), n);
-    guarded_close(&y);
-    guarded_close(&expected);
-    guarded_close(&cut);
-    free(p);
-    free(v);
-    free(start);
-}
-
-static void check_mix(mix_fn *run, mix_fn *plain)
-{
-    for (int n = 1; n <= 70; n++)
-        check_mix_shape(run, plain, 1 + n % 17, 1 + n % 11, n, n % 2);
-    check_mix_shape(run, plain, 32, 64, 64, false);
-    check_mix_shape(run, plain, 3, 64, 80, false);
-    check_mix_shape(run, plain, 7, 63, 128, true);
-    check_mix_shape(run, plain, 96, 64, 256, true);
-    check_mix_shape(run, plain, 1, 1, 4099, false);
 }
 
 static void check_rope(rope_fn *run, rope_fn *plain)

@@ -3,6 +3,7 @@
 #include "backward_case.h"
 
 #include "tensor/block.h"
+#include "tensor/half.h"
 
 /* ---- norm ---- */
 
@@ -68,22 +69,46 @@ static void norms(void **state)
 
 struct linear_case {
     int tokens, in, out;
-    bool bias;
+    bool bias, bf16; /* bf16: input 1 is stored so */
     const struct case_weight *packed; /* instead of input 1, a constant */
 };
+
+/* Whether the products are those of numbers rounded to bf16: the rule of matmul_backward.h. */
+static bool rounds(const struct linear_case *c)
+{
+    const struct format *f = c->packed ? c->packed->weight.tensor.format : c->bf16 ? &format_bf16 : &format_f32;
+    return kernels.dots[f->id] && f->pair != FORMAT_f32;
+}
+
+static double rounded(const struct linear_case *c, float x)
+{
+    return rounds(c) ? (double)f32_from_bf16(bf16_from_f32(x)) : (double)x;
+}
+
+/* x w, of which the gradients are those of rounded factors: (rounded w) x + (rounded x) w - (rounded x) (rounded w). */
+static double linear_product(const struct op *op, int t, int o, int i)
+{
+    const struct linear_case *c = op->arg;
+    const int at = t * c->in + i, place = o * c->in + i;
+    const double x = op->in[0].wide[at];
+    if (c->packed)
+        return x * rounded(c, c->packed->values[place]);
+    const double w = op->in[1].wide[place], near_w = rounded(c, op->in[1].data[place]);
+    const double near_x = rounded(c, op->in[0].data[at]);
+    return x * near_w + near_x * (w - near_w);
+}
 
 static double linear_loss(const struct op *op)
 {
     const struct linear_case *c = op->arg;
-    const double *x = op->in[0].wide;
     double loss = 0;
     for (int t = 0; t < c->tokens; t++)
         for (int o = 0; o < c->out; o++) {
-            double y = c->bias ? op->in[2].wide[o] : 0;
+            const float dy = op->weights[t * c->out + o];
+            double y = 0;
             for (int i = 0; i < c->in; i++)
-                y += x[t * c->in + i] * (c->packed ? (double)c->packed->values[o * c->in + i]
-                                                   : op->in[1].wide[o * c->in + i]);
-            loss += (double)op->weights[t * c->out + o] * y;
+                y += linear_product(op, t, o, i);
+            loss += rounded(c, dy) * y + (c->bias ? (double)dy * op->in[2].wide[o] : 0);
         }
     return loss;
 }
@@ -93,9 +118,17 @@ static void linear_run(struct flow *f, const struct op *op)
     const struct linear_case *c = op->arg;
     struct value x = value_of(&op->in[0], c->in), y = out_of(op, NULL, c->out);
     struct weight w = c->packed ? c->packed->weight : weight_of(&op->in[1], c->out, c->in), bias = { .gradient = NULL };
+    uint16_t *halves = malloc((size_t)c->in * (size_t)c->out * sizeof *halves);
+    assert_non_null(halves);
+    if (c->bf16) {
+        format_bf16.encode(halves, op->in[1].data, NULL, (int64_t)c->in * c->out);
+        w.tensor.format = &format_bf16;
+        w.tensor.data = halves;
+    }
     if (c->bias)
         bias = weight_of(&op->in[2], 1, c->out);
     linear_backward(f, &y, &x, &w, &bias);
+    free(halves);
 }
 
 static void check_linear(const struct linear_case *c, uint64_t seed)
@@ -116,8 +149,13 @@ static void linears(void **state)
     const struct linear_case cases[] = {
         { .tokens = 5, .in = 13, .out = 9, .bias = true },
         { .tokens = 1, .in = 70, .out = 1 },
-        { .tokens = 67, .in = 37, .out = 101, .bias = true }, /* two steps and two tiles each way */
+        { .tokens = 67, .in = 37, .out = 141, .bias = true }, /* two steps and two tiles each way */
         { .tokens = 99, .in = 261, .out = 65 },
+        { .tokens = 131, .in = 40, .out = 600, .bias = true },
+        { .tokens = 5, .in = 13, .out = 9, .bias = true, .bf16 = true },
+        { .tokens = 1, .in = 70, .out = 1, .bf16 = true },
+        { .tokens = 300, .in = 37, .out = 261, .bias = true, .bf16 = true },
+        { .tokens = 67, .in = 261, .out = 530, .bf16 = true },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_linear(&cases[i], 20 + i);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define BLOCK ATTENTION_BLOCK
+#define QUERIES 64 /* rows of a tile of queries (a whole group where that is more) */
 
 struct backward_job {
     const struct flow *f;
@@ -28,26 +29,33 @@ struct backward_job {
 struct workspace {
     float *q, *dout;     /* (rows, head_dim); q scaled */
     float *p, *ds;       /* (rows, BLOCK) */
+    float *k, *v;        /* (head_dim, BLOCK) of a block, transposed */
     float *sum_a, *sum_b; /* (rows or BLOCK, head_dim) */
 };
 
+static size_t rows_max(const struct flow_shape *shape)
+{
+    int group = shape->heads / shape->kv_heads;
+    return (size_t)(group > QUERIES ? group : QUERIES);
+}
+
 size_t attention_backward_scratch(const struct flow_shape *shape)
 {
-    size_t rows = (size_t)attention_rows_max(shape), dim = (size_t)shape->head_dim;
-    size_t most = rows > BLOCK ? rows : BLOCK;
-    return rows * 2 * (dim + BLOCK) + 2 * most * dim;
+    size_t rows = rows_max(shape), dim = (size_t)shape->head_dim, most = rows > BLOCK ? rows : BLOCK;
+    return 2 * (rows * (dim + BLOCK) + BLOCK * dim + most * dim);
 }
 
 static struct workspace workspace_of(const struct backward_job *j, int thread)
 {
     const struct flow_scratch *s = j->f->scratch;
-    size_t rows = (size_t)attention_rows_max(&s->shape), dim = (size_t)j->shape->head_dim;
-    size_t most = rows > BLOCK ? rows : BLOCK;
+    size_t rows = rows_max(&s->shape), dim = (size_t)j->shape->head_dim, most = rows > BLOCK ? rows : BLOCK;
     struct workspace w = { .q = scratch_of(s->backward, s->backward_stride, thread) };
     w.dout = w.q + rows * dim;
     w.p = w.dout + rows * dim;
     w.ds = w.p + rows * BLOCK;
-    w.sum_a = w.ds + rows * BLOCK;
+    w.k = w.ds + rows * BLOCK;
+    w.v = w.k + BLOCK * dim;
+    w.sum_a = w.v + BLOCK * dim;
     w.sum_b = w.sum_a + most * dim;
     return w;
 }
@@ -80,23 +88,31 @@ static void load_rows(const struct backward_job *j, const struct attention_tile 
     }
 }
 
+/* The keys and values [from, to) of a head. */
+static void load_block(const struct backward_job *j, const struct kv_layer *kv, int head, int from, int to,
+    const struct workspace *w)
+{
+    const size_t slot = slot_at(j, kv, head, from), dim = (size_t)j->shape->head_dim;
+    kernels.transpose(w->k, BLOCK, floats(kv->k) + slot, dim, to - from, (int)dim);
+    kernels.transpose(w->v, BLOCK, floats(kv->v) + slot, dim, to - from, (int)dim);
+}
+
 static int within(int n, int low, int high)
 {
     return n < low ? low : n > high ? high : n;
 }
 
-/* Of a tile's queries (loaded) and the keys [from, to): the weights and the gradients of the scores, 0 where a query
- * does not see a key. */
+/* Of a tile's queries and the keys [from, to) (both loaded): the weights and the gradients of the scores, 0 where a
+ * query does not see a key. */
 static void weigh_pair(const struct backward_job *j, const struct attention_tile *t, int head, int from, int to,
     const struct workspace *w)
 {
-    const struct kv_layer *kv = &t->span->layers[j->shape->layer];
-    const size_t slot = slot_at(j, kv, head, from);
     const float *dots = j->f->scratch->query_dots;
     int dim = j->shape->head_dim, rows = t->count * j->group, count = to - from;
-    size_t bytes = (size_t)dim * sizeof(float);
-    kernels.dots[FORMAT_f32](w->p, BLOCK, floats(kv->k) + slot, bytes, count, w->q, bytes, rows, dim);
-    kernels.dots[FORMAT_f32](w->ds, BLOCK, floats(kv->v) + slot, bytes, count, w->dout, bytes, rows, dim);
+    memset(w->p, 0, (size_t)rows * BLOCK * sizeof *w->p);
+    memset(w->ds, 0, (size_t)rows * BLOCK * sizeof *w->ds);
+    kernels.mix(w->p, BLOCK, w->q, (size_t)dim, 1, w->k, BLOCK, rows, dim, count);
+    kernels.mix(w->ds, BLOCK, w->dout, (size_t)dim, 1, w->v, BLOCK, rows, dim, count);
     for (int r = 0; r < rows; r++) {
         int position = t->position + r / j->group, first = attention_first_seen(j->shape, position);
         int a = within(first - from, 0, count), b = within(position + 1 - from, a, count);
@@ -123,6 +139,7 @@ static void run_queries(void *job, int item, int thread)
     memset(w.sum_a, 0, (size_t)rows * dim * sizeof *w.sum_a);
     for (int base = t->begin / BLOCK * BLOCK; base < end; base += BLOCK) {
         int to = base + BLOCK < end ? base + BLOCK : end;
+        load_block(j, kv, head, base, to, &w);
         weigh_pair(j, t, head, base, to, &w);
         kernels.mix(w.sum_a, dim, w.ds, BLOCK, 1, floats(kv->k) + slot_at(j, kv, head, base), dim, rows, to - base,
             (int)dim);
@@ -147,6 +164,7 @@ static void run_keys(void *job, int item, int thread)
         end = from + count - 1 + window;
     memset(w.sum_a, 0, (size_t)count * dim * sizeof *w.sum_a);
     memset(w.sum_b, 0, (size_t)count * dim * sizeof *w.sum_b);
+    load_block(j, kv, head, from, from + count, &w);
     for (int position = from; position < end; position += j->most) {
         struct attention_tile t = { .span = span, .row = span->first + position - span->position, .position = position,
             .count = end - position < j->most ? end - position : j->most };
@@ -206,7 +224,7 @@ void attention_backward(struct flow *f, const struct value *out, struct value *q
         .dq = q->gradient, .group = shape->heads / shape->kv_heads };
     double seen = 0;
     check(f, out, q, shape);
-    job.most = job.group < ATTENTION_QUERIES ? ATTENTION_QUERIES / job.group : 1;
+    job.most = job.group < QUERIES ? QUERIES / job.group : 1;
     parallel_run(f, f->tokens, (double)f->tokens * q->width, dot_token, &job);
     if (weight_present(shape->sinks) && shape->sinks->gradient) {
         job.sinks = tensor_part(&shape->sinks->tensor, 0, 0, shape->heads, f->scratch->sinks);

@@ -17,14 +17,18 @@ struct matmul_backward {
     int count;
 
     /* Filled by matmul_backward_run. */
+    bool rounded;       /* to bf16: both factors of every product */
+    int x_rows, w_rows; /* of a tile of dx, of dw */
     int first_item, x_items, w_items, bias_items;
 };
 
 /* Floats of one thread's scratch. */
 size_t matmul_backward_scratch(void);
 
-/* Run n products together. Sums run over the rows of W (for dx) and over those of dy (for dw, dbias) in rising order,
- * whatever the threads. */
+/* Run n products together. Where matmul rounds activations to multiply them (its weights have dots, and those another
+ * pair than f32), the factors of both products are rounded to bf16: dy, x, and of W what is not bf16 already; products
+ * are exact and sums float32. Else factors are floats. Sums run over the rows of W (for dx) and over those of dy (for
+ * dw, dbias) in rising order, of rounded factors two terms at a time, whatever the threads. */
 void matmul_backward_run(struct flow *f, struct matmul_backward *products, int n);
 
 #endif
