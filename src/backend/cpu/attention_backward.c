@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* With weights p = exp(s - max) / sum and dp = dout . v, the gradient of a score is p (dp - dout . out) (Dao et al.
- * 2022). Two walks, each of which owns what it adds to: tiles of queries over all blocks of keys give the gradient of
- * q; blocks of keys over all tiles of queries give those of k and v. Each computes p and the scores' gradients again,
- * so no sum is shared between threads. Every sum runs over positions, and over the heads of a group at each, in rising
- * order, wherever tiles are cut. */
+ * 2022). Blocks of keys, in rising order, meet tiles of queries, in rising order: each pair of them adds to the
+ * gradients of k and v of the block and to those of q of the tile. Where there are enough heads and spans for all
+ * threads, one of each is a thread's item. Else there are two walks, each of which owns what it adds to: tiles of
+ * queries over all blocks of keys give the gradient of q, blocks of keys over all tiles of queries those of k and v; p
+ * and the scores' gradients are then computed twice, to the same bits. Every sum runs over positions, and over the heads
+ * of a group at each, in rising order, wherever tiles are cut. */
 #include "backend/cpu/attention_impl.h"
 
 #include "backend/cpu/flow_impl.h"
@@ -14,6 +16,7 @@
 #include <string.h>
 
 #define BLOCK ATTENTION_BLOCK
+#define HEADS_PER_THREAD 4 /* from which on nobody waits long for the last of them */
 #define QUERIES 64 /* rows of a tile of queries (a whole group where that is more) */
 
 struct backward_job {
@@ -30,7 +33,8 @@ struct workspace {
     float *q, *dout;     /* (rows, head_dim); q scaled */
     float *p, *ds;       /* (rows, BLOCK) */
     float *k, *v;        /* (head_dim, BLOCK) of a block, transposed */
-    float *sum_a, *sum_b; /* (rows or BLOCK, head_dim) */
+    float *k_scaled;     /* (BLOCK, head_dim) */
+    float *dk, *dv;      /* (BLOCK, head_dim) */
 };
 
 static size_t rows_max(const struct flow_shape *shape)
@@ -41,22 +45,23 @@ static size_t rows_max(const struct flow_shape *shape)
 
 size_t attention_backward_scratch(const struct flow_shape *shape)
 {
-    size_t rows = rows_max(shape), dim = (size_t)shape->head_dim, most = rows > BLOCK ? rows : BLOCK;
-    return 2 * (rows * (dim + BLOCK) + BLOCK * dim + most * dim);
+    size_t rows = rows_max(shape), dim = (size_t)shape->head_dim;
+    return 2 * rows * (dim + BLOCK) + 5 * BLOCK * dim;
 }
 
 static struct workspace workspace_of(const struct backward_job *j, int thread)
 {
     const struct flow_scratch *s = j->f->scratch;
-    size_t rows = rows_max(&s->shape), dim = (size_t)j->shape->head_dim, most = rows > BLOCK ? rows : BLOCK;
+    size_t rows = rows_max(&s->shape), dim = (size_t)j->shape->head_dim;
     struct workspace w = { .q = scratch_of(s->backward, s->backward_stride, thread) };
     w.dout = w.q + rows * dim;
     w.p = w.dout + rows * dim;
     w.ds = w.p + rows * BLOCK;
     w.k = w.ds + rows * BLOCK;
     w.v = w.k + BLOCK * dim;
-    w.sum_a = w.v + BLOCK * dim;
-    w.sum_b = w.sum_a + most * dim;
+    w.k_scaled = w.v + BLOCK * dim;
+    w.dk = w.k_scaled + BLOCK * dim;
+    w.dv = w.dk + BLOCK * dim;
     return w;
 }
 
@@ -93,6 +98,8 @@ static void load_block(const struct backward_job *j, const struct kv_layer *kv, 
     const struct workspace *w)
 {
     const size_t slot = slot_at(j, kv, head, from), dim = (size_t)j->shape->head_dim;
+    for (size_t i = 0; i < (size_t)(to - from) * dim; i++)
+        w->k_scaled[i] = floats(kv->k)[slot + i] * j->shape->scale;
     kernels.transpose(w->k, BLOCK, floats(kv->k) + slot, dim, to - from, (int)dim);
     kernels.transpose(w->v, BLOCK, floats(kv->v) + slot, dim, to - from, (int)dim);
 }
@@ -127,26 +134,56 @@ static void weigh_pair(const struct backward_job *j, const struct attention_tile
     }
 }
 
+/* Of a tile's queries, what `count` loaded keys add to the gradient. */
+static void add_queries(const struct backward_job *j, const struct attention_tile *t, int head, int count,
+    const struct workspace *w)
+{
+    const size_t dim = (size_t)j->shape->head_dim, group = (size_t)j->group;
+    for (int g = 0; g < j->group; g++)
+        kernels.mix(j->dq + query_at(j, t->row, head * j->group + g) * dim, (size_t)j->shape->heads * dim,
+            w->ds + (size_t)g * BLOCK, group * BLOCK, 1, w->k_scaled, dim, t->count, count, (int)dim);
+}
+
 static void run_queries(void *job, int item, int thread)
 {
     const struct backward_job *j = job;
     const struct attention_tile *t = &j->f->scratch->tiles[item / j->shape->kv_heads];
     const struct kv_layer *kv = &t->span->layers[j->shape->layer];
-    int head = item % j->shape->kv_heads, end = t->position + t->count, rows = t->count * j->group;
-    size_t dim = (size_t)j->shape->head_dim, n = (size_t)j->group * dim;
+    int head = item % j->shape->kv_heads, end = t->position + t->count;
     struct workspace w = workspace_of(j, thread);
     load_rows(j, t, head, &w);
-    memset(w.sum_a, 0, (size_t)rows * dim * sizeof *w.sum_a);
     for (int base = t->begin / BLOCK * BLOCK; base < end; base += BLOCK) {
         int to = base + BLOCK < end ? base + BLOCK : end;
         load_block(j, kv, head, base, to, &w);
         weigh_pair(j, t, head, base, to, &w);
-        kernels.mix(w.sum_a, dim, w.ds, BLOCK, 1, floats(kv->k) + slot_at(j, kv, head, base), dim, rows, to - base,
-            (int)dim);
+        add_queries(j, t, head, to - base, &w);
     }
-    for (int i = 0; i < t->count; i++)
-        kernels.mix(j->dq + query_at(j, t->row + i, head * j->group) * dim, 0, &j->shape->scale, 0, 0,
-            w.sum_a + (size_t)i * n, 0, 1, 1, (int)n);
+}
+
+/* The keys [from, from + count) and all queries that see them, whose gradients are added to as well where `queries`. */
+static void walk_keys(const struct backward_job *j, const struct span *span, int head, int from, int count,
+    bool queries, const struct workspace *w)
+{
+    const struct kv_layer *kv = &span->layers[j->shape->layer];
+    int end = span->position + span->count, window = j->shape->window;
+    size_t dim = (size_t)j->shape->head_dim;
+    if (window && from + count - 1 + window < end) /* the last that sees the last key */
+        end = from + count - 1 + window;
+    memset(w->dk, 0, (size_t)count * dim * sizeof *w->dk);
+    memset(w->dv, 0, (size_t)count * dim * sizeof *w->dv);
+    load_block(j, kv, head, from, from + count, w);
+    for (int position = from; position < end; position += j->most) {
+        struct attention_tile t = { .span = span, .row = span->first + position - span->position, .position = position,
+            .count = end - position < j->most ? end - position : j->most };
+        load_rows(j, &t, head, w);
+        weigh_pair(j, &t, head, from, from + count, w);
+        kernels.mix(w->dk, dim, w->ds, 1, BLOCK, w->q, dim, count, t.count * j->group, (int)dim);
+        kernels.mix(w->dv, dim, w->p, 1, BLOCK, w->dout, dim, count, t.count * j->group, (int)dim);
+        if (queries)
+            add_queries(j, &t, head, count, w);
+    }
+    kernels.add(kv->k_gradient + slot_at(j, kv, head, from), w->dk, count * (int)dim);
+    kernels.add(kv->v_gradient + slot_at(j, kv, head, from), w->dv, count * (int)dim);
 }
 
 /* The keys of one block, which here is a tile of key rows. */
@@ -154,27 +191,20 @@ static void run_keys(void *job, int item, int thread)
 {
     const struct backward_job *j = job;
     const struct attention_tile *block = &j->f->scratch->tiles[item / j->shape->kv_heads];
-    const struct span *span = block->span;
-    const struct kv_layer *kv = &span->layers[j->shape->layer];
-    int head = item % j->shape->kv_heads, from = block->position, count = block->count;
-    int end = span->position + span->count, window = j->shape->window;
-    size_t dim = (size_t)j->shape->head_dim;
     struct workspace w = workspace_of(j, thread);
-    if (window && from + count - 1 + window < end) /* the last that sees the last key */
-        end = from + count - 1 + window;
-    memset(w.sum_a, 0, (size_t)count * dim * sizeof *w.sum_a);
-    memset(w.sum_b, 0, (size_t)count * dim * sizeof *w.sum_b);
-    load_block(j, kv, head, from, from + count, &w);
-    for (int position = from; position < end; position += j->most) {
-        struct attention_tile t = { .span = span, .row = span->first + position - span->position, .position = position,
-            .count = end - position < j->most ? end - position : j->most };
-        load_rows(j, &t, head, &w);
-        weigh_pair(j, &t, head, from, from + count, &w);
-        kernels.mix(w.sum_a, dim, w.ds, 1, BLOCK, w.q, dim, count, t.count * j->group, (int)dim);
-        kernels.mix(w.sum_b, dim, w.p, 1, BLOCK, w.dout, dim, count, t.count * j->group, (int)dim);
+    walk_keys(j, block->span, item % j->shape->kv_heads, block->position, block->count, false, &w);
+}
+
+/* A head of a span. */
+static void run_head(void *job, int item, int thread)
+{
+    const struct backward_job *j = job;
+    const struct span *span = &j->f->spans[item / j->shape->kv_heads];
+    struct workspace w = workspace_of(j, thread);
+    for (int from = 0; from < span->count; from += BLOCK) {
+        int count = span->count - from < BLOCK ? span->count - from : BLOCK;
+        walk_keys(j, span, item % j->shape->kv_heads, span->position + from, count, true, &w);
     }
-    kernels.add(kv->k_gradient + slot_at(j, kv, head, from), w.sum_a, count * (int)dim);
-    kernels.add(kv->v_gradient + slot_at(j, kv, head, from), w.sum_b, count * (int)dim);
 }
 
 /* dout . out of every head. */
@@ -234,6 +264,10 @@ void attention_backward(struct flow *f, const struct value *out, struct value *q
     for (int i = 0; i < tiles; i++) {
         const struct attention_tile *t = &f->scratch->tiles[i];
         seen += (double)t->count * (t->position + t->count - t->begin);
+    }
+    if (f->n_spans * shape->kv_heads >= HEADS_PER_THREAD * f->threads) {
+        parallel_run(f, f->n_spans * shape->kv_heads, 5 * seen * q->width, run_head, &job);
+        return;
     }
     parallel_run(f, tiles * shape->kv_heads, 3 * seen * q->width, run_queries, &job);
     tiles = attention_cut(f, shape, BLOCK);

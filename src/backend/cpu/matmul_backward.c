@@ -138,8 +138,12 @@ static void pair_rows(uint32_t *out, const struct tensor *w, int64_t r, const st
         weave_rows(out, w, r, t->column, t->columns);
         return;
     }
-    for (int i = 0; i <= both; i++)
+    for (int i = 0; i <= both; i++) {
+        const size_t stride = tensor_stride(w);
+        ask_ahead((const unsigned char *)tensor_row(w, r + i) + format_row_bytes(w->format, t->column), stride,
+            format_row_bytes(w->format, t->columns));
         decode_part(buffers[i], w, r + i, t->column, t->columns);
+    }
     kernels.pair_bf16(out, buffers[0], both ? buffers[1] : NULL, t->columns);
 }
 
