@@ -176,7 +176,8 @@ void temper_backward(struct flow *f, struct value *x, int rows, float temperatur
 /* n numbers become 0. */
 void clear(const struct flow *f, float *x, size_t n);
 
-/* loss (tokens, 1) = log(sum exp(logits)) - logits[target], targets (tokens) below the width of logits. */
+/* loss (tokens, 1) = log(sum exp(logits)) - logits[target], targets (tokens) below the width of logits. The backward
+ * writes the whole gradient of the logits, which may lie where their data lie. */
 void cross_entropy(struct flow *f, struct value *loss, const struct value *logits, const int32_t *targets);
 void cross_entropy_backward(struct flow *f, const struct value *loss, struct value *logits, const int32_t *targets);
 /* y (tokens, 1) = -sum p log(p), p = softmax(logits). For measuring: nothing learns from it. */

@@ -13,11 +13,14 @@ static void cross_entropy_c(float *loss, float *dx, const float *x, int n, int t
         sum += expf(x[i] - max);
     if (loss)
         *loss = logf(sum) + (max - x[target]);
-    for (int i = 0; dx && i < n; i++)
-        dx[i] += weight * (expf(x[i] - max) / sum - (i == target ? 1.0f : 0.0f));
+    if (!dx)
+        return;
+    for (int i = 0; i < n; i++)
+        dx[i] = weight * (expf(x[i] - max) / sum);
+    dx[target] -= weight;
 }
 
-SIMD_BODY void cross_entropy_body(float *loss, float *restrict dx, const float *x, int n, int target, float weight)
+SIMD_BODY void cross_entropy_body(float *loss, float *dx, const float *x, int n, int target, float weight)
 {
     float tops[SIMD_LANES], sums[SIMD_LANES] = { 0 };
     int whole = n / SIMD_LANES * SIMD_LANES;
@@ -39,8 +42,16 @@ SIMD_BODY void cross_entropy_body(float *loss, float *restrict dx, const float *
         *loss = logf(sum) + (max - x[target]);
     if (!dx)
         return;
-    for (int i = 0; i < n; i++)
-        dx[i] += weight * (simd_exp(x[i] - max) / sum - (i == target ? 1.0f : 0.0f));
+    float share = weight / sum;
+    for (int i = 0; i < whole; i += SIMD_LANES) { /* dx may be x, but within a vector nothing is read behind a write */
+        float e[SIMD_LANES];
+        for (int l = 0; l < SIMD_LANES; l++)
+            e[l] = share * simd_exp(x[i + l] - max);
+        memcpy(dx + i, e, sizeof e);
+    }
+    for (int i = whole; i < n; i++)
+        dx[i] = share * simd_exp(x[i] - max);
+    dx[target] -= weight;
 }
 
 SIMD_VERSIONS(cross_entropy, (float *loss, float *dx, const float *x, int n, int target, float weight), loss, dx, x, n,

@@ -35,7 +35,7 @@ typedef void softmax_step_fn(float *x, int n, float *max, float *sum, float *shr
  * s, p (dx - dot) (1 - (c / cap)^2), where dot is the sum of p * dx over the whole softmax. (Dao et al. 2022) */
 typedef void softmax_backward_fn(float *x, float *dx, int n, float max, float sum, float dot, float cap);
 /* log(sum exp(x)) - x[target] into *loss (may be NULL), and its gradient times weight, weight (softmax(x) - [target]),
- * added to dx (may be NULL). */
+ * into dx (may be NULL, or x). */
 typedef void cross_entropy_fn(float *loss, float *dx, const float *x, int n, int target, float weight);
 /* *entropy = -sum p log(p) of p = softmax(x), as log(sum e) - sum(e d) / sum e with d = x - max, e = exp(d). */
 typedef void entropy_fn(float *entropy, const float *x, int n);

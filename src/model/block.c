@@ -155,6 +155,8 @@ static void feed_forward_backward(struct blocks *b, int layer, const struct valu
         moe_backward(&b->flow, out, &v->mlp_in, &experts, &moe_shape);
         return;
     }
+    act(&b->flow, &v->act, weight_present(&w->gate) ? &v->gate : &v->up, weight_present(&w->gate) ? &v->up : NULL,
+        shape); /* again: not kept */
     linear_backward(&b->flow, out, &v->act, &w->down, &w->down_bias);
     if (weight_present(&w->gate)) {
         act_backward(&b->flow, &v->act, &v->gate, &v->up, shape);
@@ -190,16 +192,19 @@ void block_backward(struct blocks *b, int layer)
     struct norm_shape whole = norm_of(b->spec, 1);
     struct block_values *v = block_values(b, layer);
 
-    clear(&b->flow, b->gradients, b->n_gradients);
+    clear(&b->flow, b->gradients, b->n_mlp_gradients);
     add_backward(&b->flow, &v->x_out, &v->x_mid, &v->mlp_out);
     if (weight_present(&w->mlp_post_norm))
         norm_backward(&b->flow, &v->mlp_out, &v->mlp_plain, &w->mlp_post_norm, NULL, &whole);
+    norm(&b->flow, &v->mlp_in, &v->x_mid, &w->mlp_norm, &w->mlp_norm_bias, &whole); /* again */
     feed_forward_backward(b, layer, before(&w->mlp_post_norm, &v->mlp_plain, &v->mlp_out));
     norm_backward(&b->flow, &v->mlp_in, &v->x_mid, &w->mlp_norm, &w->mlp_norm_bias, &whole);
 
+    clear(&b->flow, b->gradients, b->n_attention_gradients);
     add_backward(&b->flow, &v->x_mid, &v->x, &v->attn_out);
     if (weight_present(&w->attn_post_norm))
         norm_backward(&b->flow, &v->attn_out, &v->attn_plain, &w->attn_post_norm, NULL, &whole);
+    norm(&b->flow, &v->attn_in, &v->x, &w->attn_norm, &w->attn_norm_bias, &whole); /* again */
     attend_backward(b, layer);
     norm_backward(&b->flow, &v->attn_in, &v->x, &w->attn_norm, &w->attn_norm_bias, &whole);
 }

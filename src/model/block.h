@@ -34,7 +34,7 @@ struct blocks {
     struct flow flow;
     struct block_values *values; /* (spec.layers) when training; else one for all */
     float *gradients; /* of all values but the residual stream, one set for all layers; NULL when inferring */
-    size_t n_gradients;
+    size_t n_attention_gradients, n_mlp_gradients; /* both from `gradients` on */
 };
 
 static inline struct block_values *block_values(const struct blocks *b, int layer)

@@ -117,7 +117,10 @@ static void train_pass_layout(struct train_pass *p)
     layout_values(p);
     p->last = take_value(p, a, s->dim);
     p->normed = take_value(p, a, s->dim);
-    p->logits = take_value(p, a, s->vocabulary);
+    p->logits = (struct value) { .data = take(a, o->logits_max, s->vocabulary), .width = (int)s->vocabulary };
+    p->logits.gradient = p->logits.data;
+    if (s->logit_softcap > 0 && !o->scores_only) /* whose backward reads the data */
+        p->logits.gradient = take(a, o->logits_max, s->vocabulary);
     p->losses = take_value(p, a, 1);
     p->entropies = take_value(p, a, 1);
     p->logprobs = take(a, o->tokens_max, 1);
@@ -325,7 +328,6 @@ static void head_backward(struct train_pass *p, int first, int count, const stru
     struct flow *f = &p->blocks.flow;
     int tokens = f->tokens;
 
-    clear_rows(f, &p->logits, count);
     clear_rows(f, &p->normed, count);
     clear_rows(f, &p->last, count);
     f->tokens = count;

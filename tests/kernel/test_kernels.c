@@ -454,9 +454,13 @@ static void check_cross_entropy(cross_entropy_fn *run, cross_entropy_fn *plain)
             plain(NULL, g.expected[0], g.x, n, n / 2, 0.3f);
             run(NULL, g.got[0].at, g.x, n, n / 2, 0.3f);
             for (int i = 0; i < n; i++) {
-                double added = fabs((double)g.expected[0][i] - (double)g.start[0][i]) + (i == n / 2);
-                check_gradient(&g, 0, i, (2 * sqrt(n) + 8) * added);
+                double size = fabs((double)g.expected[0][i]) + (i == n / 2 ? 0.3 : 0);
+                check_near(g.got[0].at[i], g.expected[0][i], (2 * sqrt(n) + 8) * size, FLT_MIN, i, n);
             }
+            memcpy(g.got[1].at, g.x, (size_t)n * sizeof *g.x);
+            run(&loss, g.got[1].at, g.got[1].at, n, n / 2, 0.3f); /* in place */
+            check_near(loss, loss_expected, 4 * fabs((double)loss_expected) + 2 * sqrt(n) + 4, 0, 0, n);
+            check_same(g.got[1].at, g.got[0].at, (size_t)n * sizeof *g.x, n);
             gradients_close(&g);
         }
 }

@@ -151,11 +151,12 @@ static void linears(void **state)
         { .tokens = 1, .in = 70, .out = 1 },
         { .tokens = 67, .in = 37, .out = 141, .bias = true }, /* two steps and two tiles each way */
         { .tokens = 99, .in = 261, .out = 65 },
-        { .tokens = 131, .in = 40, .out = 600, .bias = true },
+        { .tokens = 131, .in = 3, .out = 530, .bias = true },
         { .tokens = 5, .in = 13, .out = 9, .bias = true, .bf16 = true },
         { .tokens = 1, .in = 70, .out = 1, .bf16 = true },
-        { .tokens = 300, .in = 37, .out = 261, .bias = true, .bf16 = true },
-        { .tokens = 67, .in = 261, .out = 530, .bf16 = true },
+        { .tokens = 299, .in = 7, .out = 70, .bias = true, .bf16 = true },
+        { .tokens = 67, .in = 5, .out = 531, .bf16 = true },
+        { .tokens = 3, .in = 261, .out = 65, .bf16 = true },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_linear(&cases[i], 20 + i);

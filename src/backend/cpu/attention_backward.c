@@ -4,8 +4,8 @@
  * gradients of k and v of the block and to those of q of the tile. Where there are enough heads and spans for all
  * threads, one of each is a thread's item. Else there are two walks, each of which owns what it adds to: tiles of
  * queries over all blocks of keys give the gradient of q, blocks of keys over all tiles of queries those of k and v; p
- * and the scores' gradients are then computed twice, to the same bits. Every sum runs over positions, and over the heads
- * of a group at each, in rising order, wherever tiles are cut. */
+ * and the scores' gradients are then computed twice, to the same bits. Every sum runs over positions, and over the
+ * heads of a group at each, in rising order, wherever tiles are cut. */
 #include "backend/cpu/attention_impl.h"
 
 #include "backend/cpu/flow_impl.h"
