@@ -6,7 +6,8 @@
  * tensor's sizes is added. How steep the function is at this place, a softmax over large logits above all, is not seen
  * either: the golden files note how far PyTorch's own float32 is off in each tensor, in units of u (size + rms), and we
  * may be off by so much more. Hence |difference| <= (FEW (layers + 1) + own) u (size + rms). A projection onto random
- * signs, and the norm, gather errors of all elements as a root of squares would. */
+ * signs, and the norm, gather errors of all elements as a root of squares would. Where the factors of products are
+ * rounded to bf16 the same holds with its u. */
 #include "case.h"
 #include "runner.h"
 
@@ -25,6 +26,7 @@
 #define TEXTS 2
 #define FEW 6.0
 #define UNIT 0x1p-24
+#define UNIT_BF16 0x1p-9
 
 static char paths[CASES_MAX][CASE_PATH_MAX];
 static int n_paths;
@@ -189,7 +191,8 @@ static float *checkpoint_tensor_new(const struct checkpoint *k, const struct gol
 /* ---- comparing ---- */
 
 struct worst {
-    double element, sum; /* in units of UNIT (size + rms); of whole tensors */
+    double unit; /* of the numbers that are multiplied */
+    double element, sum; /* in units of it times (size + rms); of whole tensors */
     double share, own; /* of what is allowed, the largest; of PyTorch's float32 */
 };
 
@@ -211,7 +214,8 @@ static double project(const float *x, int64_t n, const char *tensor, int which)
     return sum;
 }
 
-static void check_elements(const json_t *entry, const float *x, int64_t n, double rms, double allowed, double *worst)
+static void check_elements(const json_t *entry, const float *x, int64_t n, double rms, double allowed, double unit,
+    double *worst)
 {
     const char *name = json_string_value(json_array_get(entry, 0));
     const json_t *elements = json_array_get(entry, 5), *element;
@@ -225,7 +229,7 @@ static void check_elements(const json_t *entry, const float *x, int64_t n, doubl
         if (size == 0 && x[at] != 0)
             fail_msg("%s: element %lld is %.9g, nothing should reach it", name, (long long)at,
                 (double)x[at]);
-        double units = fabs((double)x[at] - want) / ((size + rms) * UNIT + 1e-300);
+        double units = fabs((double)x[at] - want) / ((size + rms) * unit + 1e-300);
         if (!(units <= allowed))
             fail_msg("%s: element %lld is %.9g, expected %.9g: %.1f units, %.1f allowed", name, (long long)at,
                 (double)x[at], want, units, allowed);
@@ -243,14 +247,14 @@ static void check_tensor(const json_t *entry, const float *x, int64_t n, int lay
     for (int k = 0; k < 2; k++)
         off[1 + k] = fabs(project(x, n, name, k) - number(json_array_get(entry, 4), (size_t)k));
     for (int k = 0; k < 3; k++) {
-        double units = off[k] / (2 * size * UNIT + 1e-300);
+        double units = off[k] / (2 * size * worst->unit + 1e-300);
         if (!(units <= allowed))
             fail_msg("%s: %s of the gradient is off by %.3g: %.1f units, %.1f allowed", name,
                 k ? "a projection" : "the norm", off[k], units, allowed);
         worst->sum = fmax(worst->sum, units);
         worst->share = fmax(worst->share, units / allowed);
     }
-    check_elements(entry, x, n, size / sqrt((double)n), allowed, &element);
+    check_elements(entry, x, n, size / sqrt((double)n), allowed, worst->unit, &element);
     worst->element = fmax(worst->element, element);
     worst->share = fmax(worst->share, element / allowed);
     worst->own = fmax(worst->own, number(entry, 3));
@@ -385,7 +389,7 @@ static void check_case(void **state)
     struct golden g;
     struct runner r;
     struct checkpoint k;
-    struct worst worst = { 0 }, parts = { 0 };
+    struct worst worst = { .unit = UNIT }, parts = worst;
     struct runner_dots kept;
     const char *folder = test_folder();
     case_read(&c, *state);
@@ -407,10 +411,18 @@ static void check_case(void **state)
     checkpoint_close(&k);
     train_pass_close(p);
     runner_rounding_on(&kept);
-    if (case_is_bf16(&c)) { /* activations that are rounded on the way */
+    if (case_is_bf16(&c)) { /* activations that are rounded on the way, and the factors of the backward */
+        struct worst rounded = { .unit = UNIT_BF16 };
         p = open_pass(&r, &o);
-        check_same_bits(&r, &g, &o, p, run(p, &g));
+        loss = run(p, &g);
+        assert_true(fabs(loss - want) <= FEW * (r.spec->layers + 1) * UNIT_BF16 * want);
+        checkpoint_open(&k, &r, &c, p);
+        check_gradients(&k, &g, &rounded);
+        checkpoint_close(&k);
+        check_same_bits(&r, &g, &o, p, loss);
         train_pass_close(p);
+        printf("%-18s in bf16    worst element %5.1f units, sum %4.1f, %3.0f%% of the allowed\n", c.name,
+            rounded.element, rounded.sum, 100 * rounded.share);
     }
     runner_close(&r);
     json_decref(g.json);
