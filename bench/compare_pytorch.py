@@ -5,7 +5,7 @@
     python3 bench/compare_pytorch.py --wazn build/bench/bench-train --model gpt2-124m-bf16.gguf
 
 The model file is one of bench/models.py (gpt2-124m bf16); PyTorch trains transformers' GPT-2 of the same shape, as a
-user would: float32 weights, in float32 and under bfloat16 autocast, eager and (--compile) compiled, with fused AdamW,
+user would: float32 weights, in float32 and under bfloat16 autocast, eager and compiled, with fused AdamW,
 without dropout. The sides take turns, each in a process of its own that measures a few passes behind two that do not
 count. Compared are tokens a second of forward and backward, and the peak resident size of the processes. PyTorch's
 whole step, optimizer included, stands beside; wazn's pass has none yet. --lock FILE: each process runs while it holds
@@ -120,12 +120,12 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--passes", type=int, default=4, help="of a process in a round")
-    parser.add_argument("--compile", action="store_true", help="also compiled (needs a C++ compiler)")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS),
+                        help="compiled ones need a C++ compiler")
     parser.add_argument("--prefix", default="", help="put before every command, as in 'chrt -f 10'")
     parser.add_argument("--lock", help="a file to lock while a process runs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    options.peers = [p for p, (_, compiled) in PEERS.items() if options.compile or not compiled]
     comparison = Comparison(options)
     comparison.measure()
     rows = list(comparison.rows())

@@ -102,8 +102,10 @@ static int run(struct bench *b, const struct model *m)
     bool frozen[N_ROLES];
     struct error err = { 0 };
     struct train_pass *p;
-    struct train_options o = { .tokens_max = b->batch * b->tokens, .texts_max = b->batch, .logits_max = b->logits,
-        .threads = b->threads, .checkpoint = b->checkpoint, .frozen = b->frozen ? frozen : NULL };
+    const int tokens = b->batch * b->tokens;
+    struct train_options o = { .tokens_max = tokens, .texts_max = b->batch,
+        .logits_max = b->logits < tokens ? b->logits : tokens, .threads = b->threads, .checkpoint = b->checkpoint,
+        .frozen = b->frozen ? frozen : NULL };
     memset(frozen, 1, sizeof frozen);
     if (make_texts(b, model_spec(m)->vocabulary))
         return 1;
@@ -145,7 +147,7 @@ static int parse(struct bench *b, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct bench b = { .batch = 4, .tokens = 64, .threads = 2, .rounds = 5, .logits = 256 };
+    static struct bench b = { .batch = 4, .tokens = 64, .threads = 2, .rounds = 5, .logits = 512 };
     struct source *source;
     struct model *m;
     struct error err = { 0 };
