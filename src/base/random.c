@@ -51,6 +51,16 @@ uint32_t random_below(struct random *r, uint32_t bound)
     return (uint32_t)(x % bound);
 }
 
+uint64_t random_below_wide(struct random *r, uint64_t bound)
+{
+    uint64_t excess = (UINT64_MAX % bound + 1) % bound; /* 2^64 modulo bound: the numbers at the top that would bias */
+    uint64_t x;
+    do
+        x = random_next(r);
+    while (x > UINT64_MAX - excess);
+    return x % bound;
+}
+
 double random_normal(struct random *r)
 {
     double u = 1.0 - random_unit(r); /* in (0, 1]: the logarithm is finite */

@@ -27,4 +27,19 @@ void dataset_sample(const struct dataset *d, size_t i, struct train_text *out);
 /* Of all ids and targets: a run that resumes checks that it goes on with what it began with. */
 const unsigned char *dataset_digest(const struct dataset *d);
 
+/* ---- made sample by sample ---- */
+
+struct dataset_builder; /* samples are copied, and never moved again */
+
+int dataset_builder_open(struct dataset_builder **out, struct error *err);
+void dataset_builder_close(struct dataset_builder *b);
+/* counted_bytes: of text that the targets stand for. ERROR_USAGE for a sample in which no token counts, and for ids and
+ * targets that cannot be tokens. */
+int dataset_builder_add(struct dataset_builder *b, const struct train_text *sample, uint64_t counted_bytes,
+    struct error *err);
+/* So far. */
+const struct dataset_size *dataset_builder_size(const struct dataset_builder *b);
+/* The samples become the data and the builder is empty again. ERROR_USAGE where there are none. */
+int dataset_builder_finish(struct dataset **out, struct dataset_builder *b, struct error *err);
+
 #endif

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which samples meet in which pass of which step. Everything follows from the data, the options and the step's number,
- * so a run that resumes needs to remember nothing else. */
+ * so a run that resumes needs to remember nothing else.
+ *
+ * Shuffled, an epoch is a permutation cut into windows of some 64 passes; within a window each sample, longest first,
+ * goes to the fullest pass that still has room, and the passes come in random order. So passes are nearly full, and
+ * which samples meet is as random as their lengths allow. In the order of the data, a pass ends before the sample that
+ * does not fit. */
 #ifndef WAZN_TRAIN_PACKING_H
 #define WAZN_TRAIN_PACKING_H
 
@@ -16,11 +21,12 @@ struct packing_options {
 
 struct packing;
 
-/* ERROR_LIMIT where a sample is longer than a pass. The data must outlive it. */
+/* ERROR_LIMIT where a sample is longer than a pass, ERROR_USAGE for numbers under 1. The data must outlive it. */
 int packing_open(struct packing **out, const struct dataset *d, const struct packing_options *options,
     struct error *err);
 void packing_close(struct packing *p);
-uint64_t packing_steps(const struct packing *p, uint64_t epoch); /* in that epoch, at least 1 */
+/* In that epoch, at least 1. What a step gave stays valid. */
+uint64_t packing_steps(struct packing *p, uint64_t epoch);
 
 /* One step, counted from 0 over all epochs. Borrowed until the next call. */
 struct packed_step {

@@ -236,6 +236,8 @@ static void random_is_reproducible(void **state)
     }
     assert_true(sum / 10000 > -0.05 && sum / 10000 < 0.05);
     assert_true(squares / 10000 > 0.95 && squares / 10000 < 1.05);
+    for (int i = 0; i < 1000; i++)
+        assert_true(random_below_wide(&a, 7) < 7 && random_below_wide(&a, UINT64_MAX) < UINT64_MAX);
 }
 
 static void json_is_strict(void **state)
