@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Open a regular file and tell its size. O_NONBLOCK: a named pipe must not hang the open. */
-static int open_regular(int *out, size_t *size, const char *path, struct error *err)
+int file_open_regular(int *out, size_t *size, const char *path, struct error *err)
 {
     struct stat st;
+    /* O_NONBLOCK: a named pipe must not hang the open */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return error_errno(err, errno, "could not open \"%s\"", path);
@@ -39,7 +39,7 @@ int filemap_open(struct filemap *f, const char *path, struct error *err)
     int fd = -1;
     size_t size = 0;
     memset(f, 0, sizeof *f);
-    int rc = open_regular(&fd, &size, path, err);
+    int rc = file_open_regular(&fd, &size, path, err);
     if (rc)
         return rc;
     if (size) {
@@ -81,7 +81,7 @@ int file_read_new(char **data, size_t *size, const char *path, size_t limit, str
 {
     int fd = -1;
     *data = NULL;
-    int rc = open_regular(&fd, size, path, err);
+    int rc = file_open_regular(&fd, size, path, err);
     if (rc)
         return rc;
     if (*size > limit) {

@@ -17,6 +17,9 @@ struct filemap {
 int filemap_open(struct filemap *f, const char *path, struct error *err);
 void filemap_close(struct filemap *f);
 
+/* Open a regular file for reading and tell its size; refuses what filemap_open refuses. */
+int file_open_regular(int *fd, size_t *size, const char *path, struct error *err);
+
 /* Read a small file whole into new memory (0-terminated, the terminator not counted); refuses more than `limit` bytes.
  * The caller frees *data. */
 int file_read_new(char **data, size_t *size, const char *path, size_t limit, struct error *err);
