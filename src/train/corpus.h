@@ -54,8 +54,8 @@ struct corpus_counts {
 };
 
 /* Read what is left of the corpus. Each document begins and ends as the tokenizer's files say, EOS behind it in any
- * case where the vocabulary has one. Every token but the first has a place as target in exactly one sample: where a text is
- * cut, the target of a sample's last token is the first token of the next sample.
+ * case where the vocabulary has one. Every token but the first has a place as target in exactly one sample: where a
+ * text is cut, the target of a sample's last token is the first token of the next sample.
  * Validation takes whole documents, told by a hash of their text, so that equal ones are on one side and it does not
  * matter which others are there; where that gives none (one document, or few), it is the tail of all. *validation is
  * NULL where no share was asked for. The same samples for any number of threads. */

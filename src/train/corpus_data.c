@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Documents to samples. They are read and tokenized a batch at a time; each side (training, validation) holds the
- * tokens of which no whole sample could be cut yet. Training also holds back everything until the first document went to
- * validation, because without one the tail of all goes there. */
+ * tokens of which no whole sample could be cut yet. Training also holds back everything until the first document went
+ * to validation, because without one the tail of all goes there. */
 #include "base/pool.h"
 #include "base/random.h"
 #include "train/corpus.h"

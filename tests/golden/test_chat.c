@@ -124,8 +124,87 @@ static void test_real(void **state)
     json_decref(golden);
 }
 
+/* What is said of a message, control tokens between U+E000 and U+E001, as tools/golden/said.py writes it. */
+static void said_text(
+    const struct tokenizer *t, const struct tokens *ids, const struct chat_said *s, struct buffer *out)
+{
+    assert_true(s->from < s->to && s->to <= ids->used && s->last == -1);
+    for (size_t i = s->from; i < s->to; i++) {
+        bool control = tokenizer_kind(t, ids->ids[i]) == TOKEN_CONTROL;
+        buffer_add_text(out, control ? "\xee\x80\x80" : "");
+        tokenizer_decode(t, &ids->ids[i], 1, true, out, NULL);
+        buffer_add_text(out, control ? "\xee\x80\x81" : "");
+    }
+}
+
+/* Turns of a case against the reference; returns how many. */
+static size_t check_said(const struct chat_format *f, const struct tokenizer *t, const json_t *c, const json_t *turns)
+{
+    struct error err = {0};
+    struct tokens ids = {0};
+    struct chat_said_list said = {0};
+    struct chat_message *messages;
+    struct chat_request r = {.tools = json_object_get(c, "tools"),
+        .add_generation_prompt = json_flag(c, "add_generation_prompt", false)};
+    size_t turn = 0;
+    assert_int_equal(chat_messages_new(&messages, &r.n_messages, json_object_get(c, "messages"), &err), 0);
+    r.messages = messages;
+    if (chat_render_said(f, t, &r, &ids, &said, &err))
+        fail_msg("%s: %s", f->name, err.text);
+    for (size_t i = 0; i < said.n; turn++) {
+        struct buffer text = {0};
+        size_t message = said.at[i].message, end = said.at[i].from;
+        assert_string_equal(messages[message].role, "assistant");
+        for (; i < said.n && said.at[i].message == message; end = said.at[i++].to) {
+            assert_int_equal(said.at[i].from, end); /* the parts of a turn follow each other */
+            said_text(t, &ids, &said.at[i], &text);
+        }
+        const char *want = json_string_value(json_array_get(turns, turn));
+        if (!want || !text.data || strcmp(text.data, want) != 0)
+            fail_msg("%s: \"%s\" is said, not \"%s\"", f->name, text.data ? text.data : "", want ? want : "");
+        buffer_release(&text);
+    }
+    assert_int_equal(turn, json_array_size(turns));
+    chat_said_release(&said);
+    tokens_release(&ids);
+    free(messages);
+    return turn;
+}
+
+/* What the assistant says, against data/chat_said.json, which is read off the templates' own output. */
+static void test_said(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const char *name;
+    json_t *golden, *all, *turns;
+    assert_int_equal(json_read_file_new(&all, test_repo("tests/golden/data/chat_said.json"), 1 << 20, &err), 0);
+    assert_true(json_object_size(all) >= 19);
+    json_object_foreach (all, name, turns) {
+        const char *controls[CONTROLS_MAX];
+        char path[256];
+        size_t checked = 0;
+        snprintf(path, sizeof path, "tests/golden/data/chat/%s.json", name);
+        assert_int_equal(json_read_file_new(&golden, test_repo(path), 1 << 20, &err), 0);
+        const json_t *list = json_object_get(golden, "controls"), *cases = json_object_get(golden, "cases");
+        for (size_t k = 0; k < json_array_size(list); k++)
+            controls[k] = json_string_value(json_array_get(list, k));
+        struct tokenizer *t = small_byte_tokenizer(
+            controls, (int)json_array_size(list), json_text(golden, "bos", NULL), json_text(golden, "eos", NULL));
+        for (size_t k = 0; k < json_array_size(cases); k++)
+            if (json_is_array(json_array_get(turns, k)))
+                checked +=
+                    check_said(chat_format_find(name), t, json_array_get(cases, k), json_array_get(turns, k));
+        assert_true(checked >= 5);
+        tokenizer_close(t);
+        json_decref(golden);
+    }
+    json_decref(all);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats), cmocka_unit_test(test_real)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats), cmocka_unit_test(test_said),
+        cmocka_unit_test(test_real)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,8 @@ static void documents_are_found(void **state)
     assert_string_equal(documents(written("a.txt", "one\n\ntwo\n\n\n\n \n\nx"), &empty_lines), "one|two|x|");
     assert_string_equal(documents(written("a.txt", "\xef\xbb\xbfone<|end|>two"), &ends), "one|two|");
     assert_string_equal(
-        documents(written("b.jsonl", "{\"text\":\"a\\nb\"}\n\n{\"n\":1,\"text\":\"c\"}\r\n{\"text\":\"\"}"), &all), "a\nb|c|");
+        documents(written("b.jsonl",
+            "{\"text\":\"a\\nb\"}\n\n{\"n\":1,\"text\":\"c\"}\r\n{\"text\":\"\"}"), &all), "a\nb|c|");
     assert_string_equal(documents(written("c.json", " [ {\"t\":\"a]}\\\"\"} ,\n{\"t\":\"b\",\"x\":[{}]}]\n"),
                             &(struct corpus_options){.key = "t"}), "a]}\"|b|");
     assert_string_equal(documents(written("c.json", "{\"text\":\"a\"}\n{\"text\":\"b\"} {\"text\":\"c\"}"),

@@ -54,6 +54,48 @@ static void check_rendering(const struct tokenizer *t, struct chat_request r, co
     buffer_release(&text);
 }
 
+/* What is said, a span as [CHANNEL:text=>last]. */
+static void marks_are_what_the_model_writes(void **state)
+{
+    (void)state;
+    struct tokenizer *t = vocabulary();
+    struct tokens ids = {0};
+    struct chat_said_list said = {0};
+    struct buffer text = {0};
+    struct error err = {0};
+    json_t *calls = json_pack("[{s:s, s:{s:s, s:s}}]", "id", "c", "function", "name", "f", "arguments", "{}");
+    const struct chat_message messages[] = {{.role = "user", .content = "q"},
+        {.role = "assistant", .reasoning = "t", .content = "p", .tool_calls = calls},
+        {.role = "tool", .tool_call_id = "c", .content = "r"}, {.role = "assistant", .content = "a"},
+        {.role = "user", .content = "q"}, {.role = "assistant", .reasoning = "u", .channel = "analysis"},
+        {.role = "assistant", .content = "b"}};
+    struct chat_request r = {.messages = messages, .n_messages = 7, .keep_reasoning = true};
+    assert_non_null(calls);
+    if (chat_render_said(harmony(), t, &r, &ids, &said, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < said.n; i++) {
+        const struct chat_said *s = &said.at[i];
+        buffer_printf(&text, "[%d:", (int)s->channel);
+        assert_int_equal(tokenizer_decode(t, ids.ids + s->from, s->to - s->from, true, &text, NULL), 0);
+        buffer_add_text(&text, s->last >= 0 ? "=>" : "");
+        if (s->last >= 0)
+            assert_int_equal(tokenizer_decode(t, &s->last, 1, true, &text, NULL), 0);
+        buffer_add_text(&text, "]");
+    }
+    assert_string_equal(text.data,
+        "[1:<|channel|>analysis<|message|>t<|end|>]"
+        "[0:<|start|>assistant<|channel|>commentary<|message|>p<|end|>]"
+        "[2:<|start|>assistant to=functions.f<|channel|>commentary <|constrain|>json<|message|>{}<|call|>]"
+        "[0:<|channel|>final<|message|>a<|end|>=><|return|>]"
+        "[1:<|channel|>analysis<|message|>u<|end|>]"
+        "[0:<|start|>assistant<|channel|>final<|message|>b<|end|>=><|return|>]");
+    json_decref(calls);
+    buffer_release(&text);
+    chat_said_release(&said);
+    tokens_release(&ids);
+    tokenizer_close(t);
+}
+
 static void check_refusal(const struct tokenizer *t, const struct chat_request *r, int code, const char *says)
 {
     struct error err = {0};
@@ -502,7 +544,8 @@ static void test_grammar(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_history),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(marks_are_what_the_model_writes),
+        cmocka_unit_test(test_words), cmocka_unit_test(test_history),
         cmocka_unit_test(test_replay), cmocka_unit_test(test_refusals), cmocka_unit_test(test_schemas),
         cmocka_unit_test(test_effort), cmocka_unit_test(test_detection), cmocka_unit_test(test_broken),
         cmocka_unit_test(test_grammar)};

@@ -139,6 +139,27 @@ bool chat_reasons(const struct chat_format *f);
 int chat_render(const struct chat_format *f, const struct tokenizer *t, const struct chat_request *r,
     struct tokens *out, struct error *err);
 
+/* What the assistant says in a rendered conversation: tokens it would have to write behind the generation prompt,
+ * the one that ends its turn included. A token made of its words and of the format's counts as said. Thoughts that a
+ * format writes empty are not said. */
+struct chat_said {
+    size_t from, to; /* tokens [from, to) of the rendering */
+    size_t message;  /* of the request */
+    enum chat_channel channel;
+    int32_t last; /* what to say in place of the last token; -1: that token. In the history harmony
+                     ends a turn with another token than the model does */
+};
+struct chat_said_list {
+    struct chat_said *at; /* (n), in order */
+    size_t n, capacity;
+    bool failed;
+};
+void chat_said_release(struct chat_said_list *list);
+
+/* The same tokens as chat_render appends, and what of them the assistant says. Sampled turns (ids) are not marked. */
+int chat_render_said(const struct chat_format *f, const struct tokenizer *t, const struct chat_request *r,
+    struct tokens *out, struct chat_said_list *said, struct error *err);
+
 /* Append the ids that end an assistant's turn: the format's stops that the vocabulary has, and its EOS. */
 int chat_stops(const struct chat_format *f, const struct tokenizer *t, struct tokens *out, struct error *err);
 

@@ -15,6 +15,10 @@ struct chat_writer {
     struct buffer text; /* since the last control token */
     unsigned flags;     /* for the next piece of text */
     int rc;             /* first failure */
+    const struct chat_request *request;
+    struct chat_said_list *said; /* NULL: nobody asks */
+    size_t settled;              /* spans before this one have token numbers; later ones have places in the text */
+    bool saying, settled_from;   /* inside a span; the last span's `from` is a token number */
     struct error *err;
 };
 
@@ -33,6 +37,11 @@ void chat_token(struct chat_writer *w, const char *name);
 void chat_bos(struct chat_writer *w); /* nothing where the vocabulary has none */
 void chat_eos(struct chat_writer *w);
 void chat_id(struct chat_writer *w, int32_t id); /* any token as it is */
+/* What comes next is said by the assistant, as part of m, until chat_silent or the next chat_says. Nothing where m is
+ * not the assistant's. */
+void chat_says(struct chat_writer *w, const struct chat_message *m, enum chat_channel channel);
+void chat_silent(struct chat_writer *w); /* nothing where nothing is said */
+void chat_says_last(struct chat_writer *w, const char *name); /* see chat_said.last; before chat_silent */
 /* The text that comes next continues: no dummy space in front, whatever the tokenizer would do. */
 void chat_continue(struct chat_writer *w);
 

@@ -15,6 +15,7 @@ static void open_message(struct chat_writer *w, const char *role)
 static void close_message(struct chat_writer *w)
 {
     chat_token(w, "<|im_end|>");
+    chat_silent(w);
     chat_text(w, "\n");
 }
 
@@ -23,6 +24,15 @@ static void message(struct chat_writer *w, const char *role, const char *content
     open_message(w, role);
     chat_text(w, "\n");
     chat_text(w, content);
+    close_message(w);
+}
+
+static void said_message(struct chat_writer *w, const struct chat_message *m)
+{
+    open_message(w, m->role);
+    chat_text(w, "\n");
+    chat_says(w, m, CHAT_ANSWER);
+    chat_text(w, m->content);
     close_message(w);
 }
 
@@ -39,7 +49,7 @@ static int render_simple(struct chat_writer *w, const struct chat_request *r, co
     if (system && r->n_messages > 0 && !chat_system(r))
         message(w, "system", system);
     for (size_t i = 0; i < r->n_messages; i++)
-        message(w, r->messages[i].role, r->messages[i].content);
+        said_message(w, &r->messages[i]);
     if (r->add_generation_prompt)
         open_answer(w);
     return 0;
@@ -104,10 +114,16 @@ static void qwen2_5_answer(struct chat_writer *w, const struct chat_message *m)
     open_message(w, "assistant");
     if (*chat_content(m) || !chat_call_count(m)) {
         chat_text(w, "\n");
+        chat_says(w, m, CHAT_ANSWER);
         chat_text(w, m->content);
     }
     for (size_t k = 0; k < chat_call_count(m); k++) {
+        bool prompted = k == 0 && !*chat_content(m); /* the line end belongs to the generation prompt */
+        if (!prompted)
+            chat_says(w, m, CHAT_TOOL_CALL);
         chat_text(w, "\n");
+        if (prompted)
+            chat_says(w, m, CHAT_TOOL_CALL);
         call(w, chat_call(m, k));
     }
     close_message(w);
@@ -209,24 +225,33 @@ static size_t last_query(const struct chat_request *r)
 /* What the templates of the family differ in. */
 struct qwen3 {
     bool empty_thoughts; /* the last answer is written with thoughts even where it has none */
+    bool opens_thoughts; /* the generation prompt does */
     const char *prompt;  /* behind the generation prompt */
 };
 
-static void qwen3_answer(struct chat_writer *w, const struct chat_message *m, bool behind_query, bool empty_thoughts)
+static void qwen3_answer(struct chat_writer *w, const struct chat_message *m, bool behind_query, bool last,
+    const struct qwen3 *variant)
 {
     struct span thoughts, content;
     split_thoughts(m, &thoughts, &content);
     open_message(w, "assistant\n");
     bool any_content = content.n > 0;
-    if (behind_query && (empty_thoughts || thoughts.n > 0)) {
+    if (behind_query && ((variant->empty_thoughts && last) || thoughts.n > 0)) {
         thoughts = strip_lines(thoughts, true, true);
         content = strip_lines(content, true, false);
+        bool said = thoughts.n > 0;
+        if (said && !variant->opens_thoughts)
+            chat_says(w, m, CHAT_REASONING);
         chat_text(w, THINK "\n");
+        if (said && variant->opens_thoughts)
+            chat_says(w, m, CHAT_REASONING);
         chat_bytes(w, thoughts.at, thoughts.n);
         chat_text(w, "\n" THINK_END "\n\n");
     }
+    chat_says(w, m, CHAT_ANSWER);
     chat_bytes(w, content.at, content.n);
     for (size_t k = 0; k < chat_call_count(m); k++) {
+        chat_says(w, m, CHAT_TOOL_CALL);
         if (k > 0 || any_content)
             chat_text(w, "\n");
         call(w, chat_call(m, k));
@@ -258,7 +283,7 @@ static int render_qwen3_like(struct chat_writer *w, const struct chat_request *r
         if (chat_is(m, "tool"))
             tool_result(w, r, i);
         else if (chat_is(m, "assistant"))
-            qwen3_answer(w, m, i > query, variant->empty_thoughts && i + 1 == r->n_messages);
+            qwen3_answer(w, m, i > query, i + 1 == r->n_messages, variant);
         else
             message(w, m->role, m->content);
     }
@@ -272,20 +297,20 @@ static int render_qwen3_like(struct chat_writer *w, const struct chat_request *r
 static int render_qwen3(struct chat_writer *w, const struct chat_request *r, struct error *err)
 {
     (void)err;
-    return render_qwen3_like(w, r, &(struct qwen3){true,
+    return render_qwen3_like(w, r, &(struct qwen3){true, false,
         r->thinking == CHAT_THINKING_OFF ? THINK "\n\n" THINK_END "\n\n" : NULL});
 }
 
 static int render_qwen3_thinking(struct chat_writer *w, const struct chat_request *r, struct error *err)
 {
     (void)err;
-    return render_qwen3_like(w, r, &(struct qwen3){true, THINK "\n"});
+    return render_qwen3_like(w, r, &(struct qwen3){true, true, THINK "\n"});
 }
 
 static int render_qwen3_instruct(struct chat_writer *w, const struct chat_request *r, struct error *err)
 {
     (void)err;
-    return render_qwen3_like(w, r, &(struct qwen3){false, NULL});
+    return render_qwen3_like(w, r, &(struct qwen3){false, false, NULL});
 }
 
 /* ---- descriptors ---- */

@@ -20,11 +20,13 @@ struct memory {
     bool results;  /* the last message was a result */
 };
 
-static void call(struct chat_writer *w, struct memory *m, const json_t *call, const json_t *function)
+static void write_call(struct chat_writer *w, struct memory *m, const struct chat_message *said, size_t i)
 {
+    const json_t *call = json_array_get(said->tool_calls, i), *function = chat_call(said, i);
     bool more = m->called;
     if (!more)
         chat_token(w, ASSISTANT);
+    chat_says(w, said, CHAT_TOOL_CALL);
     chat_text(w, more ? "\n" : CALLS);
     chat_text(w, "<｜tool▁call▁begin｜>");
     chat_text(w, json_text(call, "type", "function"));
@@ -34,10 +36,11 @@ static void call(struct chat_writer *w, struct memory *m, const json_t *call, co
     chat_arguments(w, json_object_get(function, "arguments"));
     chat_text(w, "\n```<｜tool▁call▁end｜>");
     m->called = true;
-    if (!more)
-        return;
-    chat_text(w, CALLS_END);
-    chat_eos(w);
+    if (more) {
+        chat_text(w, CALLS_END);
+        chat_eos(w);
+    }
+    chat_silent(w);
 }
 
 static int answer(struct chat_writer *w, struct memory *m, const struct chat_message *said)
@@ -49,7 +52,7 @@ static int answer(struct chat_writer *w, struct memory *m, const struct chat_mes
     if (calls > 0) {
         m->results = false;
         for (size_t i = 0; i < calls; i++)
-            call(w, m, json_array_get(said->tool_calls, i), chat_call(said, i));
+            write_call(w, m, said, i);
         return 0;
     }
     if (!said->content)
@@ -60,8 +63,10 @@ static int answer(struct chat_writer *w, struct memory *m, const struct chat_mes
         chat_text(w, OUTPUTS_END);
     else
         chat_token(w, ASSISTANT);
+    chat_says(w, said, CHAT_ANSWER);
     chat_text(w, rest);
     chat_eos(w);
+    chat_silent(w);
     m->results = false;
     return 0;
 }

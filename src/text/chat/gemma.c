@@ -25,8 +25,10 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
             chat_text(w, system->content);
             chat_text(w, "\n\n");
         }
+        chat_says(w, m, CHAT_ANSWER);
         chat_trimmed(w, m->content);
         chat_token(w, "<end_of_turn>");
+        chat_silent(w);
         chat_text(w, "\n");
     }
     if (r->add_generation_prompt) {

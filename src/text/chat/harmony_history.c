@@ -6,11 +6,22 @@
 
 /* ---- one message ---- */
 
+static void say(struct chat_writer *w, const struct harmony_message *m)
+{
+    bool thought = m->channel && strcmp(m->channel, "analysis") == 0;
+    if (m->said)
+        chat_says(w, m->said, m->call ? CHAT_TOOL_CALL : thought ? CHAT_REASONING : CHAT_ANSWER);
+}
+
 static void header(struct chat_writer *w, const struct harmony_message *m)
 {
     const char *constrain = harmony_controls[HARMONY_CONSTRAIN], *type = m->content_type ? m->content_type : "";
+    if (m->goes_on)
+        say(w, m);
     chat_token(w, harmony_controls[HARMONY_START]);
     chat_text(w, m->role);
+    if (!m->goes_on)
+        say(w, m);
     if (m->name && *m->name) {
         chat_text(w, ":");
         chat_text(w, m->name);
@@ -38,6 +49,10 @@ void harmony_message(struct chat_writer *w, const struct harmony_message *m)
     chat_token(w, harmony_controls[HARMONY_MESSAGE]);
     chat_text(w, m->content);
     chat_token(w, harmony_controls[m->call ? HARMONY_CALL : HARMONY_END]);
+    /* The end of an answer is what history has: the model itself returns. */
+    if (m->channel && strcmp(m->channel, "final") == 0)
+        chat_says_last(w, harmony_controls[HARMONY_RETURN]);
+    chat_silent(w);
 }
 
 /* ---- sampled turns ---- */
@@ -139,12 +154,18 @@ static const char *channel_of(const struct chat_message *m)
     return chat_call_count(m) ? "commentary" : "final";
 }
 
-static int call(struct chat_writer *w, const json_t *function)
+static int call(struct chat_writer *w, const struct chat_message *m, size_t i, bool goes_on)
 {
+    const json_t *function = chat_call(m, i);
     const char *name = json_text(function, "name", "");
     const json_t *arguments = json_object_get(function, "arguments");
+    if (goes_on)
+        chat_says(w, m, CHAT_TOOL_CALL);
     chat_token(w, harmony_controls[HARMONY_START]);
-    chat_text(w, "assistant to=functions.");
+    chat_text(w, "assistant");
+    if (!goes_on)
+        chat_says(w, m, CHAT_TOOL_CALL);
+    chat_text(w, " to=functions.");
     chat_text(w, name);
     chat_token(w, harmony_controls[HARMONY_CHANNEL]);
     chat_text(w, "commentary ");
@@ -158,27 +179,43 @@ static int call(struct chat_writer *w, const json_t *function)
     else
         chat_text(w, "{}");
     chat_token(w, harmony_controls[HARMONY_CALL]);
+    chat_silent(w);
     return w->rc;
 }
 
-static int assistant(struct chat_writer *w, const struct chat_message *m, bool drop_analysis)
+/* The message before is the assistant's and did not end its turn, as calls and answers do. */
+static bool goes_on(const struct chat_request *r, size_t i)
 {
+    const struct chat_message *before = i > 0 ? &r->messages[i - 1] : NULL;
+    return before && chat_is(before, "assistant") && !chat_call_count(before) && !before->recipient &&
+           strcmp(channel_of(before), "final") != 0;
+}
+
+static int assistant(struct chat_writer *w, const struct chat_request *r, size_t i, bool drop_analysis)
+{
+    const struct chat_message *m = &r->messages[i];
     struct harmony_message said = {.role = "assistant",
         .name = m->name,
         .recipient = m->recipient,
         .channel = channel_of(m),
         .content_type = m->content_type,
         .content = m->content,
-        .call = m->recipient && *m->recipient};
+        .call = m->recipient && *m->recipient,
+        .said = m,
+        .goes_on = goes_on(r, i)};
     bool hidden = drop_analysis && strcmp(said.channel, "analysis") == 0;
     int rc = 0;
-    if (m->reasoning && *m->reasoning && !drop_analysis)
-        harmony_message(
-            w, &(struct harmony_message){.role = "assistant", .channel = "analysis", .content = m->reasoning});
-    if (m->content && !hidden && (*m->content || chat_call_count(m) == 0))
+    if (m->reasoning && *m->reasoning && !drop_analysis) {
+        harmony_message(w, &(struct harmony_message){.role = "assistant", .channel = "analysis",
+                               .content = m->reasoning, .said = m, .goes_on = said.goes_on});
+        said.goes_on = true;
+    }
+    if (m->content && !hidden && (*m->content || chat_call_count(m) == 0)) {
         harmony_message(w, &said);
-    for (size_t i = 0; i < chat_call_count(m) && rc == 0; i++)
-        rc = call(w, chat_call(m, i));
+        said.goes_on = true;
+    }
+    for (size_t k = 0; k < chat_call_count(m) && rc == 0; k++)
+        rc = call(w, m, k, k == 0 && said.goes_on);
     return rc;
 }
 
@@ -244,7 +281,7 @@ static int one(struct chat_writer *w, const struct chat_request *r, size_t i, bo
         return w->rc;
     }
     if (chat_is(m, "assistant"))
-        return assistant(w, m, drop_analysis);
+        return assistant(w, r, i, drop_analysis);
     if (drop_analysis && m->channel && strcmp(m->channel, "analysis") == 0)
         return 0;
     if (chat_is(m, "tool"))

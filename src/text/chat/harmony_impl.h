@@ -38,6 +38,8 @@ int harmony_tools(struct buffer *out, const json_t *tools, struct error *err);
 struct harmony_message {
     const char *role, *name, *recipient, *channel, *content_type, *content;
     bool call; /* a call ends it, not an end */
+    const struct chat_message *said; /* what the assistant says it in; NULL: it is not said */
+    bool goes_on; /* the assistant's turn has begun before: it says the header's start too */
 };
 void harmony_message(struct chat_writer *w, const struct harmony_message *m);
 

@@ -19,10 +19,12 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
     for (size_t i = first; i < r->n_messages; i++) {
         const struct chat_message *m = &r->messages[i];
         if (chat_is(m, "assistant")) {
+            chat_says(w, m, CHAT_ANSWER);
             chat_text(w, " ");
             chat_trimmed(w, m->content);
             chat_text(w, " ");
             chat_eos(w);
+            chat_silent(w);
             continue;
         }
         chat_bos(w);

@@ -16,8 +16,10 @@ static void open_message(struct chat_writer *w, const char *role)
 static void message(struct chat_writer *w, const struct chat_message *m)
 {
     open_message(w, m->role);
+    chat_says(w, m, CHAT_ANSWER);
     chat_trimmed(w, m->content);
     chat_token(w, "<|eot_id|>");
+    chat_silent(w);
 }
 
 static int render(struct chat_writer *w, const struct chat_request *r, struct error *err)
@@ -54,12 +56,14 @@ static int tool_call(struct chat_writer *w, const struct chat_message *m)
     if (chat_call_count(m) != 1)
         return chat_refuse(w, "a message makes one call at a time");
     open_message(w, "assistant");
+    chat_says(w, m, CHAT_TOOL_CALL);
     chat_text(w, "{\"name\": \"");
     chat_text(w, json_text(chat_call(m, 0), "name", ""));
     chat_text(w, "\", \"parameters\": ");
     chat_arguments(w, json_object_get(chat_call(m, 0), "arguments"));
     chat_text(w, "}");
     chat_token(w, "<|eot_id|>");
+    chat_silent(w);
     return 0;
 }
 

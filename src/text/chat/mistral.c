@@ -19,6 +19,7 @@ static void token(struct chat_writer *w, const char *name, const char *space)
 static void end_of_message(struct chat_writer *w)
 {
     chat_eos(w);
+    chat_silent(w);
     chat_continue(w);
 }
 
@@ -46,9 +47,11 @@ static int render_text(struct chat_writer *w, const struct chat_request *r, cons
     for (size_t i = first; i < r->n_messages; i++) {
         const struct chat_message *m = &r->messages[i];
         if (chat_is(m, "assistant")) {
+            chat_says(w, m, CHAT_ANSWER);
             chat_text(w, e->before_answer);
             chat_text(w, m->content);
             chat_eos(w);
+            chat_silent(w);
             chat_text(w, e->behind_answer);
             continue;
         }
@@ -137,6 +140,7 @@ static void tools_section(struct chat_writer *w, const struct dialect *d, const 
 
 static int calls(struct chat_writer *w, const struct dialect *d, const struct chat_message *m)
 {
+    chat_says(w, m, CHAT_TOOL_CALL);
     token(w, "[TOOL_CALLS]", d->space);
     for (size_t k = 0; k < chat_call_count(m); k++) {
         const json_t *call = chat_call(m, k);
@@ -180,6 +184,7 @@ static int answer(struct chat_writer *w, const struct dialect *d, const struct c
     int rc = 0;
     bool calling = chat_call_count(m) > 0;
     if (!calling || (d->system_tokens && *chat_content(m))) {
+        chat_says(w, m, CHAT_ANSWER);
         chat_text(w, d->space);
         if (d->trim_answers)
             chat_trimmed(w, m->content);

@@ -10,8 +10,11 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
     if (tokenizer_adds_bos(w->tokenizer))
         chat_bos(w);
     w->flags = 0;
-    for (size_t i = 0; i < r->n_messages; i++)
+    for (size_t i = 0; i < r->n_messages; i++) {
+        chat_says(w, &r->messages[i], CHAT_ANSWER);
         chat_text(w, r->messages[i].content);
+        chat_silent(w);
+    }
     return 0;
 }
 

@@ -16,8 +16,10 @@ static int render(struct chat_writer *w, const struct chat_request *r, struct er
         chat_text(w, "<|");
         chat_text(w, r->messages[i].role);
         chat_text(w, "|>\n");
+        chat_says(w, &r->messages[i], CHAT_ANSWER);
         chat_text(w, r->messages[i].content);
         chat_eos(w);
+        chat_silent(w);
         chat_text(w, "\n");
     }
     if (r->add_generation_prompt && r->n_messages > 0)
