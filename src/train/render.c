@@ -109,7 +109,7 @@ int render_example(struct rendered *out, const struct example *x, const json_t *
 
 /* ---- datasets ---- */
 
-static void name(struct render_named *named, const struct example *x)
+void render_name(struct render_named *named, const struct example *x)
 {
     if (named->n < RENDER_NAMES)
         snprintf(named->at[named->n], sizeof named->at[0], "%s:%llu", x->file, (unsigned long long)x->line);
@@ -125,7 +125,7 @@ static int fit(struct rendered *r, const struct example *x, const struct render_
     if (r->ids.used > limit) {
         if (o->too_long == RENDER_FAIL)
             return error_set(err, ERROR_LIMIT, "it has %zu tokens, the limit is %d", r->ids.used, o->tokens_max);
-        name(&counts->too_long, x);
+        render_name(&counts->too_long, x);
         *fits = o->too_long == RENDER_CUT;
         r->ids.used = r->targets.used = limit;
         r->counted = 0;
@@ -133,7 +133,7 @@ static int fit(struct rendered *r, const struct example *x, const struct render_
             r->counted += r->targets.ids[i] != TRAIN_SKIP;
     }
     if (*fits && r->counted == 0) {
-        name(&counts->empty, x);
+        render_name(&counts->empty, x);
         *fits = false;
     }
     return 0;

@@ -31,6 +31,8 @@ struct render_counts {
     } too_long, empty; /* empty: nothing in it is learned; left out */
 };
 
+void render_name(struct render_named *named, const struct example *x); /* one more */
+
 /* A sample of one conversation; ids and targets as long as each other. */
 struct rendered {
     struct tokens ids, targets;
