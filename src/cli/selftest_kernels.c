@@ -88,6 +88,8 @@ CHECK(silu_mul_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, N / 2))
 CHECK(gelu_mul_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, N / 2))
 CHECK(swiglu_clamped_backward, run(p->y, p->y + N / 2, p->x, p->g, p->b, N / 2, 1.702f, 1.5f))
 CHECK(softcap_backward, memcpy(p->y, p->g, sizeof p->y); run(p->y, p->x, N, 5))
+CHECK(adamw, run(p->y, p->y + N / 3, p->y + 2 * N / 3, p->g,
+          &(struct adamw_step) { 0.5f, 0.9f, 0.95f, 0.1f, 0.05f, 0.01f, 2, 1e-8f, 0.99f }, N / 3))
 
 void selftest_kernels(struct selftest *t)
 {

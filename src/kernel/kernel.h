@@ -77,6 +77,15 @@ typedef void softcap_fn(float *x, int n, float cap);
 typedef void softcap_backward_fn(float *dx, const float *y, int n, float cap);
 /* y += x */
 typedef void add_fn(float *y, const float *x, int n);
+/* One step of Adam with decoupled weight decay (Loshchilov and Hutter 2019), for n numbers w with their gradient g and
+ * running moments m, v; g is multiplied by `scale` first:
+ *     m = beta1 m + rest1 g    v = beta2 v + rest2 g^2    w = w keep - step m / (sqrt(v) root + eps)
+ * The caller folds in the learning rate and the corrections for the moments' start at 0: rest = 1 - beta (of betas that
+ * are not yet floats), keep = 1 - lr * weight decay, step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t). */
+struct adamw_step {
+    float scale, beta1, beta2, rest1, rest2, step, root, eps, keep;
+};
+typedef void adamw_fn(float *w, float *m, float *v, const float *g, const struct adamw_step *s, int n);
 /* What the format's own decode and encode (importance NULL) give, bit for bit; faster for the formats that activations
  * and caches are kept in. */
 typedef void decode_fn(const struct format *format, float *y, const void *x, int64_t n);
@@ -86,7 +95,7 @@ typedef void encode_fn(const struct format *format, void *y, const float *x, int
     X(rmsnorm) X(layernorm) X(softmax) X(softmax_step) X(mix) X(pair_bf16) X(mix_bf16) X(transpose) X(rope) \
     X(silu_mul) X(gelu_mul) X(swiglu_clamped) X(softcap) X(add) X(decode) X(encode) X(rmsnorm_backward) \
     X(layernorm_backward) X(softmax_backward) X(cross_entropy) X(entropy) X(silu_mul_backward) X(gelu_mul_backward) \
-    X(swiglu_clamped_backward) X(softcap_backward)
+    X(swiglu_clamped_backward) X(softcap_backward) X(adamw)
 
 #define X(op) \
     struct op##_version { \

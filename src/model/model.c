@@ -28,6 +28,7 @@ void model_close(struct model *m)
     if (!m)
         return;
     arena_release(&m->arena);
+    arena_release(&m->own);
     free(m);
 }
 
@@ -36,10 +37,15 @@ const struct spec *model_spec(const struct model *m)
     return &m->spec;
 }
 
+static bool lies_in(const struct arena *a, const void *data)
+{
+    const unsigned char *at = data;
+    return at >= a->base && at < a->base + a->size;
+}
+
 static void measure_tensor(const struct model *m, const struct tensor *t, struct model_size *size)
 {
-    const unsigned char *data = t->data;
-    bool copied = data >= m->arena.base && data < m->arena.base + m->arena.size;
+    bool copied = lies_in(&m->arena, t->data) || lies_in(&m->own, t->data);
     *(copied ? &size->copied_bytes : &size->mapped_bytes) += tensor_bytes(t);
     size->format_bytes[t->format->id] += tensor_bytes(t);
     size->parameters += (uint64_t)t->rows * (uint64_t)t->cols;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "model/spec.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,15 @@ struct model_options {
  * model. */
 int model_open(struct model **out, const struct source *s, const struct model_options *options, struct error *err);
 void model_close(struct model *m);
+
+/* Give what shall learn memory of its own: every weight stored as floats whose role is not frozen ((N_ROLES) of role.h;
+ * NULL: none is). Matrices and tables become `format` (f32 or bf16), vectors f32. Before sessions and passes open. */
+int model_own(struct model *m, const struct format *format, const bool *frozen, struct error *err);
+
+/* A model of this config (config.json's keys) that has learned nothing, in f32, all its weights owned. As transformers
+ * begins them: matrices and tables normal with deviation `initializer_range` (0.02), GPT-2's matrices that write to the
+ * residual stream divided by sqrt(2 layers); gains 1, biases and divisors 0. The same for the same seed. */
+int model_create(struct model **out, const json_t *config, uint64_t seed, struct error *err);
 
 const struct spec *model_spec(const struct model *m);
 

@@ -12,6 +12,7 @@ struct model {
     struct global_weights global;
     struct layer_weights *layers; /* (spec.layers), in the arena */
     struct arena arena;           /* the arrays, and weights that had to be re-laid */
+    struct arena own;             /* weights that learn (model_own) */
 };
 
 /* Bind every weight of m->spec to its tensor in the source and take the arena. Names in `spec` that only the file's

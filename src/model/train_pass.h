@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "model/model.h"
+#include "model/parameter.h"
 #include "model/role.h"
 
 struct train_options {
@@ -79,5 +80,8 @@ void train_pass_clear(struct train_pass *p);
 /* A weight with its gradient (NULL: does not learn); layer is ignored for global roles. tensor.format and experts both
  * NULL: the model has none. */
 const struct weight *train_pass_weight(const struct train_pass *p, int role, int layer);
+
+/* All that learns, in a fixed order, into out (NULL: only count). Weights that model_own gave memory to. */
+size_t train_pass_parameters(const struct train_pass *p, struct parameter *out);
 
 #endif

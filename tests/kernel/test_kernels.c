@@ -554,6 +554,22 @@ static void check_softcap_backward(softcap_backward_fn *run, softcap_backward_fn
     }
 }
 
+static void check_adamw(adamw_fn *run, adamw_fn *plain)
+{
+    const struct adamw_step step = { 0.5f, 0.9f, 0.95f, 0.1f, 0.05f, 0.01f, 2, 1e-8f, 0.99f };
+    for (int n = 1; n; n = next_size(n)) {
+        struct gradients g;
+        gradients_open(&g, n, 0);
+        for (int i = 0; i < n; i++) /* the second moment is a sum of squares */
+            g.got[2].at[i] = g.expected[2][i] = fabsf(g.start[2][i]);
+        plain(g.expected[0], g.expected[1], g.expected[2], g.x, &step, n);
+        run(g.got[0].at, g.got[1].at, g.got[2].at, g.x, &step, n);
+        for (int k = 0; k < 3; k++)
+            check_same(g.got[k].at, g.expected[k], (size_t)n * sizeof(float), n);
+        gradients_close(&g);
+    }
+}
+
 #define X(op) \
     static void test_##op(void **state) \
     { \
