@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fileout.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -124,13 +124,22 @@ int folder_out_commit(struct file_out *f, struct error *err)
 
 void folder_out_abort(struct file_out *f)
 {
-    DIR *d = f->beside[0] ? opendir(f->beside) : NULL;
-    for (const struct dirent *entry; d && (entry = readdir(d));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dirfd(d), entry->d_name, 0);
-    if (d)
-        closedir(d);
     if (f->beside[0])
-        rmdir(f->beside);
+        folder_remove(f->beside, NULL);
     f->beside[0] = '\0';
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+int folder_remove(const char *path, struct error *err)
+{
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
+        return 0;
+    return error_errno(err, errno, "could not remove \"%s\"", path);
 }

@@ -228,16 +228,15 @@ void optimizer_step(struct optimizer *o, uint64_t step, double lr, double scale)
 /* ---- state ---- */
 
 static void add_state(struct file_tensor *out, char (*names)[OPTIMIZER_NAME], size_t *n, const char *prefix,
-    const struct slot *s, const void *data, bool narrow)
+    const struct slot *s, const void *data, const char *dtype, size_t unit)
 {
     const struct parameter *p = &s->parameter;
     if (!data)
         return;
     if (out) {
         snprintf(names[*n], OPTIMIZER_NAME, "%s.%s", prefix, p->name);
-        out[*n] = (struct file_tensor) { .name = names[*n], .type_name = narrow ? "I16" : "F32", .dims = 3,
-            .shape = { p->matrices, p->rows, p->cols }, .data = data,
-            .bytes = parameter_count(p) * (narrow ? sizeof(int16_t) : sizeof(float)) };
+        out[*n] = (struct file_tensor) { .name = names[*n], .type_name = dtype, .dims = 3,
+            .shape = { p->matrices, p->rows, p->cols }, .data = data, .bytes = parameter_count(p) * unit };
     }
     ++*n;
 }
@@ -247,9 +246,11 @@ size_t optimizer_state(const struct optimizer *o, struct file_tensor *out, char 
     size_t n = 0;
     for (size_t i = 0; i < o->n; i++) {
         const struct slot *s = &o->slots[i];
-        add_state(out, names, &n, "m", s, s->m, false);
-        add_state(out, names, &n, "v", s, s->v, false);
-        add_state(out, names, &n, "rest", s, s->rest, true);
+        bool narrow = s->rest;
+        add_state(out, names, &n, "weight", s, s->parameter.data, narrow ? "BF16" : "F32", narrow ? 2 : 4);
+        add_state(out, names, &n, "rest", s, s->rest, "I16", sizeof *s->rest);
+        add_state(out, names, &n, "m", s, s->m, "F32", sizeof *s->m);
+        add_state(out, names, &n, "v", s, s->v, "F32", sizeof *s->v);
     }
     return n;
 }

@@ -47,7 +47,7 @@ double optimizer_norm(struct optimizer *o);
 /* Step number `step`, from 1 on, with all gradients times `scale` (of clipping; 1 else). */
 void optimizer_step(struct optimizer *o, uint64_t step, double lr, double scale);
 
-/* All that a later step depends on besides the parameters, as tensors of a file: "m.layers.3.q", "v...", "rest...".
+/* All that a later step depends on, as tensors of a file: "weight.layers.3.q", "rest...", "m...", "v...".
  * Their data may be written to. out: NULL only counts; names: room for their names. */
 #define OPTIMIZER_NAME (PARAMETER_NAME + 8)
 size_t optimizer_state(const struct optimizer *o, struct file_tensor *out, char (*names)[OPTIMIZER_NAME]);
