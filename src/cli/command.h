@@ -5,7 +5,8 @@
 
 #include "cli/option.h"
 
-#define COMMANDS(X) X(run) X(chat) X(inspect) X(tokenize) X(logits) X(bench) X(quantize) X(convert) X(selftest)
+#define COMMANDS(X) X(run) X(chat) X(inspect) X(tokenize) X(logits) X(bench) X(quantize) X(convert) X(train) \
+    X(selftest)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

@@ -12,6 +12,7 @@ static const char *const group_titles[GROUP_COUNT] = {
     [GROUP_TEXT] = "Text",
     [GROUP_SAMPLING] = "Sampling (defaults come from the model's generation_config)",
     [GROUP_MEASURE] = "Measuring",
+    [GROUP_TRAINING] = "Training",
     [GROUP_OUTPUT] = "Output",
     [GROUP_GENERAL] = "General",
 };

@@ -211,7 +211,7 @@ static int parse_short(struct arguments *args, int argc, char **argv, int *i, st
 int option_parse(struct arguments *args, const struct command *command, int argc, char **argv, struct error *err)
 {
     bool options_end = false;
-    *args = (struct arguments) { .command = command };
+    *args = (struct arguments) { .command = command, .words = (const char **)argv };
     for (int i = 0; i < argc; i++) {
         int rc = 0;
         const char *word = argv[i];
@@ -221,6 +221,8 @@ int option_parse(struct arguments *args, const struct command *command, int argc
             rc = parse_long(args, argc, argv, &i, err);
         else if (!options_end && word[0] == '-' && word[1])
             rc = parse_short(args, argc, argv, &i, err);
+        else if (command->takes_words)
+            args->words[args->n_words++] = word; /* never in front of what is still to be read */
         else if (!command->takes_word)
             rc = error_set(err, ERROR_USAGE, "\"wazn %s\" does not know what to do with \"%s\"", command->name, word);
         else if (args->word)

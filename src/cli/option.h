@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_REAL, OPTION_CHOICE };
-enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };
+enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROUP_TRAINING, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };
 
 #define OPTION_SEED_MAX 9007199254740991.0 /* whole numbers that JSON readers keep exact */
 
@@ -84,6 +84,53 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROU
     X(batch, "batch", 'b', OPTION_WHOLE, "N", 0, 1024, GROUP_MEASURE, \
         "sequences that generate together; 0: do not measure it (16)") \
     X(rounds, "rounds", 'r', OPTION_WHOLE, "N", 1, 1000, GROUP_MEASURE, "measure N times (3)") \
+    X(config, "config", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TRAINING, \
+        "what to make: a config.json, of which model_type and sizes are enough") \
+    X(steps, "steps", 0, OPTION_WHOLE, "N", 1, 1000000000, GROUP_TRAINING, "steps of the optimizer (--epochs)") \
+    X(epochs, "epochs", 0, OPTION_REAL, "N", 0.0001, 100000, GROUP_TRAINING, "how often all data are seen (1)") \
+    X(batch_tokens, "batch-tokens", 0, OPTION_WHOLE, "N", 1, 1000000000, GROUP_TRAINING, \
+        "tokens of a step (4 passes of the longest sample)") \
+    X(pass_tokens, "pass-tokens", 0, OPTION_WHOLE, "N", 1, 16777216, GROUP_TRAINING, \
+        "tokens that go through the model at once; a step adds up as many passes as it takes (the longest sample)") \
+    X(length, "length", 0, OPTION_WHOLE, "N", 2, 16777216, GROUP_TRAINING, \
+        "tokens of a sample at most (512, or what the model holds)") \
+    X(optimizer, "optimizer", 0, OPTION_CHOICE, "adamw|muon", 0, 0, GROUP_TRAINING, \
+        "what moves the weights (adamw); muon: matrices by orthogonalised momentum, the rest by adamw") \
+    X(lr, "lr", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, "highest learning rate") \
+    X(min_lr, "min-lr", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, "learning rate of the last step (a tenth of --lr)") \
+    X(schedule, "schedule", 0, OPTION_CHOICE, "cosine|linear|wsd|constant", 0, 0, GROUP_TRAINING, \
+        "how the learning rate falls behind the warm-up (cosine); wsd: constant, then linear in the last fifth") \
+    X(warmup, "warmup", 0, OPTION_WHOLE, "N", 0, 1000000000, GROUP_TRAINING, \
+        "steps in which the learning rate rises (100, or a tenth of the steps)") \
+    X(weight_decay, "weight-decay", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, \
+        "share of every matrix taken off per step, times the learning rate") \
+    X(decay_embeddings, "decay-embeddings", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "embeddings and the output matrix decay too") \
+    X(beta1, "beta1", 0, OPTION_REAL, "X", 0, 0.99999, GROUP_TRAINING, "AdamW's mean of gradients (0.9)") \
+    X(beta2, "beta2", 0, OPTION_REAL, "X", 0, 0.999999, GROUP_TRAINING, "AdamW's mean of their squares (0.95)") \
+    X(eps, "eps", 0, OPTION_REAL, "X", 1e-30, 1, GROUP_TRAINING, "added to AdamW's root (1e-8)") \
+    X(momentum, "momentum", 0, OPTION_REAL, "X", 0, 0.99999, GROUP_TRAINING, "of Muon (0.95)") \
+    X(clip, "clip", 0, OPTION_REAL, "X", 0, 1e9, GROUP_TRAINING, \
+        "largest norm of all gradients together; 0: not clipped (1)") \
+    X(precision, "precision", 0, OPTION_CHOICE, "f32|bf16", 0, 0, GROUP_TRAINING, \
+        "what products are computed in; weights are kept as float32 either way (bf16 where the processor has it)") \
+    X(recompute, "recompute", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "keep less between forward and backward and compute it again: less memory, the same gradients, more time") \
+    X(validation, "validation", 0, OPTION_REAL, "SHARE", 0, 0.9, GROUP_TRAINING, \
+        "share of the data that is held out and measured (0.02)") \
+    X(validate_every, "validate-every", 0, OPTION_WHOLE, "N", 0, 1000000000, GROUP_TRAINING, \
+        "measure it every N steps; 0: at the end only (a tenth of the steps)") \
+    X(checkpoint_every, "checkpoint-every", 0, OPTION_WHOLE, "N", 0, 1000000000, GROUP_TRAINING, \
+        "write a checkpoint every N steps; 0: at the end only (a tenth of the steps)") \
+    X(keep_checkpoints, "keep-checkpoints", 0, OPTION_WHOLE, "N", 1, 4000, GROUP_TRAINING, \
+        "checkpoints that stay, besides the one of the best validation (2)") \
+    X(sample_every, "sample-every", 0, OPTION_WHOLE, "N", 0, 1000000000, GROUP_TRAINING, \
+        "let the model write something every N steps; 0: never (a tenth of the steps)") \
+    X(sample_prompt, "sample-prompt", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, "what it goes on from (nothing)") \
+    X(separator, "separator", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, \
+        "what stands between the documents of a .txt file, \\n for a line end (a file is one document)") \
+    X(resume, "resume", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "go on from the newest checkpoint in the output folder; the same options and data are needed") \
     X(layers, "layers", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, \
         "also what the model holds behind every layer, keys and values in f32: what selftest --reference reads") \
     X(reference, "reference", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, \
@@ -136,6 +183,8 @@ struct arguments {
     const struct command *command;
     struct option_value at[OPT_COUNT]; /* args->at[OPT_temp] */
     const char *word;                  /* the command's one free word (PROMPT, TEXT); NULL: not given */
+    const char **words;                /* (n_words) free words where the command takes many; in argv */
+    size_t n_words;
 };
 
 /* A command: its words for people, the options it takes, and what it does. */
@@ -144,6 +193,7 @@ struct command {
     const char *usage;           /* behind "wazn NAME " */
     const char *about;           /* paragraphs of help; may be NULL */
     bool takes_word;             /* one free word */
+    bool takes_words;            /* any number of them */
     const enum option_id *takes; /* ends with OPT_COUNT */
     const char *const *examples; /* each "command line\0what it does" as two entries; ends with NULL */
     int (*run)(const struct arguments *args, struct error *err);
