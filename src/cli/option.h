@@ -10,7 +10,16 @@
 #include <stdio.h>
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_REAL, OPTION_CHOICE };
-enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROUP_TRAINING, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };
+enum option_group {
+    GROUP_MODEL,
+    GROUP_TEXT,
+    GROUP_SAMPLING,
+    GROUP_MEASURE,
+    GROUP_TRAINING,
+    GROUP_OUTPUT,
+    GROUP_GENERAL,
+    GROUP_COUNT
+};
 
 #define OPTION_SEED_MAX 9007199254740991.0 /* whole numbers that JSON readers keep exact */
 
@@ -97,7 +106,8 @@ enum option_group { GROUP_MODEL, GROUP_TEXT, GROUP_SAMPLING, GROUP_MEASURE, GROU
     X(optimizer, "optimizer", 0, OPTION_CHOICE, "adamw|muon", 0, 0, GROUP_TRAINING, \
         "what moves the weights (adamw); muon: matrices by orthogonalised momentum, the rest by adamw") \
     X(lr, "lr", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, "highest learning rate") \
-    X(min_lr, "min-lr", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, "learning rate of the last step (a tenth of --lr)") \
+    X(min_lr, "min-lr", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, \
+        "learning rate of the last step (a tenth of --lr)") \
     X(schedule, "schedule", 0, OPTION_CHOICE, "cosine|linear|wsd|constant", 0, 0, GROUP_TRAINING, \
         "how the learning rate falls behind the warm-up (cosine); wsd: constant, then linear in the last fifth") \
     X(warmup, "warmup", 0, OPTION_WHOLE, "N", 0, 1000000000, GROUP_TRAINING, \

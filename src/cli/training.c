@@ -186,8 +186,9 @@ static int fill_identity(struct training *t, struct error *err)
 {
     const struct trainer_options *o = &t->options;
     const struct optimizer_options *p = &o->optimizer;
-    json_t *settings = json_pack("{s:I, s:s, s:f, s:f, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:i, s:i, s:I, s:s}",
-        "steps", (json_int_t)o->schedule.steps, "schedule", schedule_name(o->schedule.kind), "lr", o->schedule.lr,
+    json_t *settings = json_pack(
+        "{s:I, s:s, s:f, s:f, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:b, s:f, s:i, s:i, s:I, s:s}", "steps",
+        (json_int_t)o->schedule.steps, "schedule", schedule_name(o->schedule.kind), "lr", o->schedule.lr,
         "min_lr", o->schedule.lr_min, "warmup", (json_int_t)o->schedule.warmup, "optimizer",
         p->kind == OPTIMIZER_MUON ? "muon" : "adamw", "weight_decay", p->weight_decay, "beta1", p->beta1, "beta2",
         p->beta2, "eps", p->eps, "momentum", p->momentum, "decay_embeddings", p->decay_tables, "clip", o->clip,

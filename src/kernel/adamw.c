@@ -22,7 +22,8 @@ static void adamw_c(float *w, float *m, float *v, const float *g, const struct a
     adamw_body(w, m, v, g, s, n);
 }
 
-SIMD_VERSIONS(adamw, (float *w, float *m, float *v, const float *g, const struct adamw_step *s, int n), w, m, v, g, s, n)
+SIMD_VERSIONS(adamw, (float *w, float *m, float *v, const float *g, const struct adamw_step *s, int n), w, m, v, g, s,
+    n)
 
 const struct adamw_version adamw_versions[] = {
     SIMD_LIST(adamw) { "c", 0, adamw_c },

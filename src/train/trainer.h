@@ -51,7 +51,7 @@ struct trainer_options {
     uint64_t validate_every, checkpoint_every; /* steps; 0: only at the end */
     const char *folder;       /* of checkpoints; NULL: none are written */
     int keep;                 /* checkpoints kept: the last ones, and the one of the best validation */
-    const json_t *identity;   /* an object: what must be the same for a run to go on (options, digests); NULL: nothing */
+    const json_t *identity;   /* an object: what must be the same for a run to go on (options, digests); NULL: none */
     /* Write what has been learned as people use it, a model or an adapter, into a new folder inside a checkpoint. */
     int (*save)(void *context, const char *folder, struct error *err);
     void *save_context;
@@ -73,9 +73,9 @@ int trainer_open(struct trainer **out, struct train_pass *pass, const struct obj
 void trainer_close(struct trainer *t);
 uint64_t trainer_bytes(const struct train_pass *pass, const struct trainer_options *options); /* what opening takes */
 
-/* Go on from the newest complete checkpoint of the folder; *step: steps done so far, 0 where there is none. Half-written
- * ones are taken away. ERROR_USAGE names what differs from the run that wrote it. The weights of frozen roles are those
- * of the model. */
+/* Go on from the newest complete checkpoint of the folder; *step: steps done so far, 0 where there is none. What is
+ * half-written is taken away. ERROR_USAGE names what differs from the run that wrote it. The weights of frozen roles are
+ * those of the model. */
 int trainer_resume(struct trainer *t, uint64_t *step, struct error *err);
 
 /* All steps that are left. ERROR_CANCELLED: the step was finished and a checkpoint written. A loss that is no number or

@@ -12,7 +12,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define STEPS "24"
+#define STEPS 24
+#define STEPS_TEXT "24"
 #define LAST "checkpoint-00000024"
 
 static const char *config(void)
@@ -49,7 +50,7 @@ static const char *text(void)
 
 /* A run in `folder`; `more`: NULL or one more option. */
 #define TRAIN(folder, threads, more) { "train", "--config", config(), "--tokenizer", tokenizer(), "-o", folder, "-t", \
-    threads, "--steps", STEPS, "--length", "32", "--batch-tokens", "128", "--checkpoint-every", "6", \
+    threads, "--steps", STEPS_TEXT, "--length", "32", "--batch-tokens", "128", "--checkpoint-every", "6", \
     "--validate-every", "8", "--sample-every", "12", "--lr", "0.01", text(), more, NULL }
 
 static void train(const char *folder, const char *threads, const char *more)
@@ -108,8 +109,8 @@ static int read_losses(double *losses, int most, const char *folder)
     int n = 0;
     if (file_read_new(&log, &size, test_join(folder, "log.jsonl"), 1 << 20, &err) != 0)
         return 0;
-    for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
-        json_t *o = json_loads(line, 0, NULL);
+    for (char *line = log, *end; (end = strchr(line, '\n')); line = end + 1) {
+        json_t *o = json_loadb(line, (size_t)(end - line), 0, NULL);
         if (n < most && strcmp(json_text(o, "type", ""), "step") == 0)
             losses[n++] = json_real_of(o, "loss", NAN);
         json_decref(o);
@@ -132,7 +133,7 @@ static void a_model_learns(void **state)
     struct program p;
     double losses[64];
     const char *folder = whole_run();
-    assert_int_equal(read_losses(losses, 64, folder), atoi(STEPS));
+    assert_int_equal(read_losses(losses, 64, folder), STEPS);
     assert_true(losses[0] > 5 && losses[23] < 0.6 * losses[0]);
     RUN(&p, 0, NULL, "run", "-m", test_join(folder, "model"), "--raw", "--temp", "0", "-n", "8", "-q", "3 sheep");
     assert_true(p.output.used > 0);
@@ -166,9 +167,9 @@ static void stop_and_resume(int signal, int status, const char *words)
     assert_false(file_exists(test_join(folder, "model")));
     train(folder, "2", "--resume");
     assert_same_run(folder);
-    assert_int_equal(read_losses(losses, 64, folder), atoi(STEPS));
+    assert_int_equal(read_losses(losses, 64, folder), STEPS);
     read_losses(whole, 64, whole_run());
-    assert_memory_equal(losses, whole, (size_t)atoi(STEPS) * sizeof *losses);
+    assert_memory_equal(losses, whole, STEPS * sizeof *losses);
 }
 
 static void a_killed_run_goes_on(void **state)
@@ -225,7 +226,7 @@ static void contradictions_are_refused(void **state)
     const char *folder = whole_run(), *empty = test_folder();
     assert_refused("holds a run: --resume goes on", (const char *const[])TRAIN(folder, "1", NULL));
     assert_refused("it was written with lr 0.01, this run has 0.02", (const char *const[]) { "train", "-o", folder,
-        "--steps", STEPS, "--length", "32", "--batch-tokens", "128", "--lr", "0.02", text(), "--resume", NULL });
+        "--steps", STEPS_TEXT, "--length", "32", "--batch-tokens", "128", "--lr", "0.02", text(), "--resume", NULL });
     assert_refused("--steps and --epochs both", (const char *const[])TRAIN(test_join(empty, "a"), "1", "--epochs=2"));
     assert_refused("--min-lr 0.5 is above --lr 0.01",
         (const char *const[])TRAIN(test_join(empty, "b"), "1", "--min-lr=0.5"));
@@ -240,8 +241,8 @@ static void an_explosion_stops_the_run(void **state)
     (void)state;
     struct program p;
     program_run(&p, 5, NULL, (const char *const[]) { "train", "--config", config(), "--tokenizer", tokenizer(), "-o",
-        new_run(), "-t", "1", "--steps", "400", "--length", "32", "--batch-tokens", "64", "--lr", "90", "--warmup", "60",
-        "--clip", "0", "--sample-every", "0", text(), NULL });
+        new_run(), "-t", "1", "--steps", "400", "--length", "32", "--batch-tokens", "64", "--lr", "90", "--warmup",
+        "60", "--clip", "0", "--sample-every", "0", text(), NULL });
     if (!strstr(p.errors.data, "was not made: "))
         fail_msg("%s", p.errors.data);
     assert_non_null(strstr(p.errors.data, "its data: "));
