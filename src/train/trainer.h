@@ -74,7 +74,7 @@ void trainer_close(struct trainer *t);
 uint64_t trainer_bytes(const struct train_pass *pass, const struct trainer_options *options); /* what opening takes */
 
 /* Go on from the newest complete checkpoint of the folder; *step: steps done so far, 0 where there is none. What is
- * half-written is taken away. ERROR_USAGE names what differs from the run that wrote it. The weights of frozen roles are
+ * half-written is taken away. ERROR_USAGE names what differs from the run that wrote it. Weights of frozen roles are
  * those of the model. */
 int trainer_resume(struct trainer *t, uint64_t *step, struct error *err);
 

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW 6.0
+#define FEW 16.0
 #define UNIT 0x1p-24
 
 static char paths[CASES_MAX][CASE_PATH_MAX];

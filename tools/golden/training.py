@@ -26,11 +26,12 @@ SETTINGS = {"lr": 3e-3, "lr_min": 3e-4, "warmup": 10, "beta1": 0.9, "beta2": 0.9
 
 
 def samples(name, vocabulary):
-    """Tokens of which some repeat, so that there is something to learn; every fifth target does not count."""
+    """Tokens of which some repeat, so that there is something to learn; every fifth target does not count. None is 0: some
+    families call it padding, whose embedding PyTorch gives no gradient."""
     out = []
     for i, n in enumerate(LENGTHS):
         bits = splitmix(fnv1a(f"{name} sample {i}"), n + 1)
-        ids = [int(b % 7) * 3 % vocabulary for b in bits]
+        ids = [1 + int(b % 7) * 3 % (vocabulary - 1) for b in bits]
         out.append({"ids": ids[:-1], "targets": [-1 if b % 5 == 4 else t for b, t in zip(bits.tolist(), ids[1:])]})
         out[-1]["targets"][0] = ids[1]
     return out
