@@ -18,7 +18,7 @@
 #define BUFFER_BYTES ((size_t)256 << 20) /* beyond any cache that matters */
 #define SLICE_BYTES ((size_t)16 << 20)   /* read in one turn: short against the scheduler's, long against a call */
 #define TURNS 64
-#define PANEL_VALUE_BYTES 64 /* of a panel for each value of a row, at least what any has */
+#define PANEL_VALUE_BYTES 72 /* of a panel for each value of a row, at least what any has */
 #define COLUMN_VALUE_BYTES 3 /* of a column */
 #define BATCH_ROWS 1024
 #define ROW_MAX 4096 /* values: so many rows of any format are within a slice */
@@ -214,7 +214,7 @@ static void bench_batch(const struct bench *b, const struct format *f, int count
 
 static void bench_batches(const struct bench *b, const struct format *f)
 {
-    static const int counts[] = { 4, 16, BATCH_MAX };
+    static const int counts[] = { 4, 16, 32, 64, BATCH_MAX };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         for (int panels = 0; panels <= (best_version(f, b->features)->panels != NULL); panels++)
             bench_batch(b, f, counts[i], panels);

@@ -37,7 +37,8 @@ struct dots_ahead {
 /* The same products, bit for bit, where many columns share the weights: rows are laid out anew, `rows` at a time as a
  * panel, and columns each on its own, so that the product itself has nothing left to do but multiply and add. */
 struct dots_panels {
-    int rows; /* of a panel, at most */
+    int rows;        /* of a panel, at most */
+    int columns_min; /* with fewer, the version's `run` is faster */
     size_t (*panel_bytes)(int n);
     size_t (*column_bytes)(int n); /* a multiple of 4; columns start at multiples of 4 */
     void (*pack_rows)(void *panel, const void *w, size_t w_stride, int rows, int n); /* panel: 64-byte aligned */

@@ -7,8 +7,8 @@
 
 #include <assert.h>
 
-#define PANELS_MIN 5      /* columns from which on laying the rows out anew pays; docs/performance.md */
-#define CHUNK_BYTES 65536 /* of weights that stay in the second cache while more columns than a tile has pass by */
+#define CHUNK_COLUMNS_MIN 16 /* columns from which on rows as they lie should stay in the second cache, */
+#define CHUNK_BYTES 65536    /* so many bytes of them, while the columns pass by; fewer let rows be read in long runs */
 #define TILE_BYTES 65536  /* of activations beside them */
 #define ROWS_UNIT 16      /* chunks are multiples: a cache line of y belongs to one thread */
 #define CHUNKS_PER_THREAD 4
@@ -31,7 +31,7 @@ static int chunk_rows(const struct matmul *p, int threads)
     int unit = p->panels ? p->panels->rows : ROWS_UNIT;
     int64_t chunks = (int64_t)threads * (p->panels ? PANEL_CHUNKS_PER_THREAD : CHUNKS_PER_THREAD);
     int64_t rows = (p->w->rows + chunks - 1) / chunks, most = PART_MAX;
-    if (!p->panels && p->count >= PANELS_MIN)
+    if (!p->panels && p->count >= CHUNK_COLUMNS_MIN)
         most = CHUNK_BYTES / (int64_t)tensor_row_bytes(p->w);
     rows = round_up(rows < most ? rows : most, unit);
     return (int)(rows < PART_MAX ? rows : PART_MAX);
@@ -43,7 +43,9 @@ static void choose_kernel(struct matmul *p)
     const enum format_id id = p->w->format->id;
     p->dots = split ? kernels.mxfp4_split_dots : kernels.dots[id];
     p->pair = p->dots ? formats[p->w->format->pair] : &format_f32;
-    p->panels = !p->dots || p->count < PANELS_MIN ? NULL : split ? kernels.mxfp4_split_panels : kernels.panels[id];
+    p->panels = split ? kernels.mxfp4_split_panels : kernels.panels[id];
+    if (!p->dots || !p->panels || p->count < p->panels->columns_min)
+        p->panels = NULL;
 }
 
 /* The product that holds row (or chunk) `at` of all; `first` are the rising numbers in the products. */

@@ -23,7 +23,7 @@ ALWAYS_INLINE enum format_id float_pair(const enum format_id id)
     return id == FORMAT_bf16 ? FORMAT_bf16 : FORMAT_f32;
 }
 
-dots_fn bf16_dots_avx512_bf16;
+dots_fn bf16_dots_avx512_bf16, bf16_dots_avx512_bf16_one, bf16_dots_avx512_bf16_more;
 
 #define FLOAT_FORMATS(X) X(f32) X(f16) X(bf16)
 

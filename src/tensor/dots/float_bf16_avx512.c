@@ -32,56 +32,6 @@ ALWAYS_INLINE size_t group_pairs(size_t n)
     return (n + VALUES - 1) / VALUES;
 }
 
-/* Rows as they lie: one column waits for memory. */
-
-#define ROWS 2 /* streams: two of them the hardware fetches best, and better than when it is asked */
-#define COLUMNS 4
-
-INLINE void add_vectors(__m512 acc[ROWS][COLUMNS], const int R, const int C, const uint8_t *w, size_t w_stride,
-    const uint8_t *x, size_t x_stride, const size_t left)
-{
-    __m512i in[COLUMNS];
-    UNROLL for (int c = 0; c < C; c++)
-        in[c] = load_values(x + (size_t)c * x_stride, left);
-    UNROLL for (int r = 0; r < R; r++)
-    {
-        __m512i weights = load_values(w + (size_t)r * w_stride, left);
-        UNROLL for (int c = 0; c < C; c++)
-            acc[r][c] = add_products(acc[r][c], weights, in[c]);
-    }
-}
-
-INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
-{
-    (void)id;
-    __m512 acc[ROWS][COLUMNS];
-    UNROLL for (int r = 0; r < R; r++)
-        UNROLL for (int c = 0; c < C; c++)
-            acc[r][c] = _mm512_setzero_ps();
-    size_t left = (size_t)n;
-    for (; left >= VALUES; left -= VALUES, w += sizeof(__m512i), x += sizeof(__m512i))
-        add_vectors(acc, R, C, w, w_stride, x, x_stride, VALUES);
-    if (left)
-        add_vectors(acc, R, C, w, w_stride, x, x_stride, left);
-    UNROLL for (int r = 0; r < R; r++)
-        UNROLL for (int c = 0; c < C; c++)
-        {
-            float lanes[GROUPS], sum = 0;
-            _mm512_storeu_ps(lanes, acc[r][c]);
-            for (int j = 0; j < GROUPS; j++)
-                sum += lanes[j];
-            y[(size_t)c * y_stride + (size_t)r * y_step] = sum;
-        }
-}
-
-DOTS_FROM_TILES(bf16, avx512_bf16, TARGET_AVX512_BF16, tile, ROWS, COLUMNS)
-
-/* Panels: bound by arithmetic. A panel is 32 rows, or its last one 16: group after group, of each pair first 16 rows,
- * then the other 16. A group is a sixteenth of the panel and stays in the first-level cache while columns pass by. */
-
-#define WIDE 12 /* with two vectors of rows: as many as the registers hold */
-#define WIDE_MAX 96 /* whose sums stay in the first-level cache too */
-
 /* 16 vectors of 16 pairs: vector j gets pair j of all. */
 INLINE void transpose(__m512i v[GROUPS])
 {
@@ -106,6 +56,95 @@ INLINE void transpose(__m512i v[GROUPS])
         v[i + 12] = _mm512_shuffle_i64x2(b, d, 0xdd);
     }
 }
+
+/* Of a panel's group: odd, so that what is packed at a time does not fall into a few sets of the first-level cache. */
+ALWAYS_INLINE size_t group_pitch(size_t pairs)
+{
+    return pairs | 1;
+}
+
+/* Rows as they lie. */
+
+#define ROWS 4 /* of a tile, at most */
+#define COLUMNS 6
+
+INLINE void add_vectors(__m512 acc[ROWS][COLUMNS], const int R, const int C, const uint8_t *w, size_t w_stride,
+    const uint8_t *x, size_t x_stride, const size_t left)
+{
+    __m512i weights[ROWS];
+    UNROLL for (int r = 0; r < R; r++)
+        weights[r] = load_values(w + (size_t)r * w_stride, left);
+    UNROLL for (int c = 0; c < C; c++)
+    {
+        __m512i in = load_values(x + (size_t)c * x_stride, left);
+        UNROLL for (int r = 0; r < R; r++)
+            acc[r][c] = add_products(acc[r][c], weights[r], in);
+    }
+}
+
+/* (0 + lane 0) + lane 1 ... of 16 vectors at a time. */
+INLINE __m512 sums_of_lanes(const __m512 acc[GROUPS])
+{
+    __m512i v[GROUPS];
+    __m512 sum = _mm512_setzero_ps();
+    UNROLL for (int i = 0; i < GROUPS; i++)
+        v[i] = _mm512_castps_si512(acc[i]);
+    transpose(v);
+    UNROLL for (int i = 0; i < GROUPS; i++)
+        sum = _mm512_add_ps(sum, _mm512_castsi512_ps(v[i]));
+    return sum;
+}
+
+INLINE void store_sums(float *y, size_t y_stride, size_t y_step, const int R, const int C, __m512 acc[ROWS][COLUMNS])
+{
+    UNROLL for (int first = 0; first < R * C; first += GROUPS)
+    {
+        __m512 some[GROUPS];
+        float sums[GROUPS];
+        UNROLL for (int i = 0; i < GROUPS; i++)
+            some[i] = first + i < R * C ? acc[(first + i) % R][(first + i) / R] : _mm512_setzero_ps();
+        _mm512_storeu_ps(sums, sums_of_lanes(some));
+        for (int i = 0; i < GROUPS && first + i < R * C; i++)
+            y[(size_t)((first + i) / R) * y_stride + (size_t)((first + i) % R) * y_step] = sums[i];
+    }
+}
+
+/* Where several columns meet the rows, the next row of each stream is asked for. */
+INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMETERS)
+{
+    (void)id;
+    __m512 acc[ROWS][COLUMNS];
+    UNROLL for (int r = 0; r < R; r++)
+        UNROLL for (int c = 0; c < C; c++)
+            acc[r][c] = _mm512_setzero_ps();
+    size_t left = (size_t)n;
+    for (; left >= VALUES; left -= VALUES, w += sizeof(__m512i), x += sizeof(__m512i)) {
+        UNROLL for (int r = 0; r < R && C > 1; r++)
+            prefetch_near(w + (size_t)r * w_stride, 2 * (size_t)n);
+        add_vectors(acc, R, C, w, w_stride, x, x_stride, VALUES);
+    }
+    if (left)
+        add_vectors(acc, R, C, w, w_stride, x, x_stride, left);
+    store_sums(y, y_stride, y_step, R, C, acc);
+}
+
+/* One column waits for memory: two streams the hardware fetches best, and better than when it is asked. */
+DOTS_FROM_TILES(bf16, avx512_bf16_one, TARGET_AVX512_BF16, tile, 2, 1)
+DOTS_FROM_TILES(bf16, avx512_bf16_more, TARGET_AVX512_BF16, tile, ROWS, COLUMNS)
+
+void bf16_dots_avx512_bf16(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x,
+    size_t x_stride, int count, int n)
+{
+    dots_fn *run = count == 1 ? bf16_dots_avx512_bf16_one : bf16_dots_avx512_bf16_more;
+    run(y, y_stride, w, w_stride, rows, x, x_stride, count, n);
+}
+
+/* Panels: bound by arithmetic. A panel is 32 rows, or its last one 16: group after group, of each pair first 16 rows,
+ * then the other 16. A group is a sixteenth of the panel and stays in the first-level cache while columns pass by. */
+
+#define PANEL_COLUMNS_MIN 12 /* measured; docs/performance.md */
+#define WIDE 12 /* with two vectors of rows: as many as the registers hold */
+#define WIDE_MAX 96 /* whose sums stay in the first-level cache too */
 
 /* Vectors [i, i + some) of a row, transposed, to a column's copy. */
 INLINE void pack_vectors(uint8_t *out, const uint8_t *x, size_t n, size_t i, const size_t some)
@@ -139,7 +178,7 @@ INLINE void pack_half(__m512i *panel, size_t step, const uint8_t *w, size_t w_st
                             : _mm512_setzero_si512();
         transpose(v);
         UNROLL for (size_t j = 0; j < GROUPS; j++)
-            _mm512_store_si512(&panel[(j * pairs + i) * step], v[j]);
+            _mm512_store_si512(&panel[(j * group_pitch(pairs) + i) * step], v[j]);
     }
 }
 
@@ -199,7 +238,7 @@ INLINE void multiply_columns(float *y, size_t y_stride, const __m512i *panel, in
     float sums[WIDE_MAX][32];
     const int halves = (rows + 15) / 16, tiles = (count + WIDE - 1) / WIDE;
     memset(sums, 0, (size_t)count * sizeof sums[0]);
-    for (size_t j = 0; j < GROUPS; j++, panel += pairs * (size_t)halves, x += 4 * pairs) {
+    for (size_t j = 0; j < GROUPS; j++, panel += group_pitch(pairs) * (size_t)halves, x += 4 * pairs) {
         for (int tile = 0, c = 0, wide; tile < tiles; tile++, c += wide) {
             wide = (count - c) / (tiles - tile);
             groups[halves - 1][wide - 1](&sums[c], panel, x + (size_t)c * x_stride, x_stride, pairs, *ahead);
@@ -223,7 +262,7 @@ TARGET_AVX512_BF16 static void multiply(float *y, size_t y_stride, const void *p
 
 static size_t panel_bytes(int n)
 {
-    return group_pairs((size_t)n) * GROUPS * 2 * sizeof(__m512i);
+    return group_pitch(group_pairs((size_t)n)) * GROUPS * 2 * sizeof(__m512i);
 }
 
 /* A line more than the pairs take: where rows are powers of two long, columns would share a few sets of the cache. */
@@ -232,4 +271,5 @@ static size_t column_bytes(int n)
     return group_pairs((size_t)n) * sizeof(__m512i) + 64;
 }
 
-const struct dots_panels bf16_panels_avx512 = { 32, panel_bytes, column_bytes, pack_rows, pack_column, multiply };
+const struct dots_panels bf16_panels_avx512 = { 32, PANEL_COLUMNS_MIN, panel_bytes, column_bytes, pack_rows,
+    pack_column, multiply };

@@ -11,6 +11,7 @@
 #include "tensor/dots/x86.h"
 
 #define PANEL_ROWS 32
+#define PANEL_COLUMNS_MIN 5 /* measured; docs/performance.md */
 #define PANEL_COLUMNS 6 /* with two vectors of rows: as many as the registers hold */
 
 /* One group of a panel of R halves times C columns, added to sums; ahead: asked for a little at every block. */
@@ -72,8 +73,8 @@ void panels_multiply(const struct panel_kind *kind, float *y, size_t y_stride, c
     { \
         pack_column(FORMAT_##name, column, x, n); \
     } \
-    const struct dots_panels name##_panels_avx512 = { PANEL_ROWS, panel_bytes_##kind, column_bytes_##kind, \
-        pack_rows_##name, pack_column_##name, multiply_##kind };
+    const struct dots_panels name##_panels_avx512 = { PANEL_ROWS, PANEL_COLUMNS_MIN, panel_bytes_##kind, \
+        column_bytes_##kind, pack_rows_##name, pack_column_##name, multiply_##kind };
 
 /* Where block b of `blocks` lies among the groups. */
 ALWAYS_INLINE size_t place_of(size_t b, size_t blocks)

@@ -13,16 +13,17 @@ struct walk {
     int first, last, n; /* columns [first, last) */
 };
 
-/* Row r and, where the tile is high, those `step`, 2 step, ... rows below it. */
+/* Row r and, where the tile is high, those `step`, 2 step, ... rows below it. Columns are dealt evenly to as few tiles
+ * as can hold them. */
 static void walk_columns(const struct walk *k, int r, int step, int high)
 {
-    const struct tiles *t = k->tiles;
-    for (int c = k->first; c < k->last;) {
-        int wide = k->last - c >= t->columns;
-        tile_fn *tile = high ? (wide ? t->full : t->column) : (wide ? t->row : t->one);
+    const int most = high ? k->tiles->columns : 1;
+    int tiles = (k->last - k->first + most - 1) / most;
+    for (int c = k->first, wide; c < k->last; c += wide, tiles--) {
+        wide = (k->last - c) / tiles;
+        tile_fn *tile = high ? k->tiles->high[wide - 1] : k->tiles->one;
         tile(k->y + (size_t)c * k->y_stride + r, k->y_stride, (size_t)step, k->w + (size_t)r * k->w_stride,
             k->w_stride * (size_t)step, k->x + (size_t)c * k->x_stride, k->x_stride, k->n);
-        c += wide ? t->columns : 1;
     }
 }
 

@@ -5,7 +5,8 @@
 
 #include "tensor/dots/dots.h"
 
-#define TILE_MAX 4 /* most rows and most columns of a tile */
+#define TILE_MAX 4 /* most rows and most columns of a tile, where its unit says nothing else */
+#define TILE_COLUMNS_MAX 6
 
 /* Outputs of a fixed number of rows and columns, all of k. Arguments as dots_fn, but that the tile's rows, w_stride
  * bytes apart, need not be neighbours: their outputs are y_step floats apart. */
@@ -15,19 +16,17 @@
 #define TILE_ARGUMENTS y, y_stride, y_step, w, w_stride, x, x_stride, n
 typedef void tile_fn(TILE_PARAMETERS);
 
-/* The tiles of one version. The arithmetic of an output is the same in all four. */
+/* The tiles of one version. The arithmetic of an output is the same in all. */
 struct tiles {
     int rows, columns;
-    tile_fn *full;   /* rows x columns */
-    tile_fn *column; /* rows x 1 */
-    tile_fn *row;    /* 1 x columns */
-    tile_fn *one;    /* 1 x 1 */
+    tile_fn *high[TILE_COLUMNS_MAX]; /* rows x (1 + index), of which there are `columns` */
+    tile_fn *one;                    /* 1 x 1: for rows that do not make a tile */
 };
 
 void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void *w, size_t w_stride, int rows,
     const void *x, size_t x_stride, int count, int n);
 
-/* A tile body is one function with the format and the tile's size as constant parameters; inlined into the four
+/* A tile body is one function with the format and the tile's size as constant parameters; inlined into the
  * tiles it becomes straight code on registers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
@@ -43,34 +42,47 @@ ALWAYS_INLINE void prefetch_behind(const uint8_t *at, size_t bytes)
     __builtin_prefetch((const void *)((uintptr_t)at + bytes), 0, 2);
 }
 
+/* Into the first-level cache. */
+ALWAYS_INLINE void prefetch_near(const uint8_t *at, size_t bytes)
+{
+    __builtin_prefetch((const void *)((uintptr_t)at + bytes), 0, 3);
+}
+
 ALWAYS_INLINE void prefetch(const uint8_t *at)
 {
     prefetch_behind(at, 512);
 }
 
-/* The four tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS). */
+#define TILE(name, isa, attribute, body, R, C) \
+    attribute static void name##_##isa##_##R##_##C(TILE_PARAMETERS) \
+    { \
+        body(FORMAT_##name, R, C, TILE_ARGUMENTS); \
+    }
+#define TILES_1(...) TILE(__VA_ARGS__, 1)
+#define TILES_2(...) TILES_1(__VA_ARGS__) TILE(__VA_ARGS__, 2)
+#define TILES_3(...) TILES_2(__VA_ARGS__) TILE(__VA_ARGS__, 3)
+#define TILES_4(...) TILES_3(__VA_ARGS__) TILE(__VA_ARGS__, 4)
+#define TILES_6(...) TILES_4(__VA_ARGS__) TILE(__VA_ARGS__, 5) TILE(__VA_ARGS__, 6)
+#define TILE_LIST_1(start) start##_1
+#define TILE_LIST_2(start) TILE_LIST_1(start), start##_2
+#define TILE_LIST_3(start) TILE_LIST_2(start), start##_3
+#define TILE_LIST_4(start) TILE_LIST_3(start), start##_4
+#define TILE_LIST_6(start) TILE_LIST_4(start), start##_5, start##_6
+
+/* The tiles of `name` and its dots_fn, from body(id, rows, columns, TILE_ARGUMENTS). ROWS, COLUMNS: numbers, or macros
+ * that are. */
 #define DOTS_FROM_TILES(name, isa, attribute, body, ROWS, COLUMNS) \
-    attribute static void name##_full_##isa(TILE_PARAMETERS) \
-    { \
-        body(FORMAT_##name, ROWS, COLUMNS, TILE_ARGUMENTS); \
-    } \
-    attribute static void name##_column_##isa(TILE_PARAMETERS) \
-    { \
-        body(FORMAT_##name, ROWS, 1, TILE_ARGUMENTS); \
-    } \
-    attribute static void name##_row_##isa(TILE_PARAMETERS) \
-    { \
-        body(FORMAT_##name, 1, COLUMNS, TILE_ARGUMENTS); \
-    } \
-    attribute static void name##_one_##isa(TILE_PARAMETERS) \
+    DOTS_FROM_TILES_OF(name, isa, attribute, body, ROWS, COLUMNS)
+#define DOTS_FROM_TILES_OF(name, isa, attribute, body, R, C) \
+    TILES_##C(name, isa, attribute, body, R) \
+    attribute static void name##_##isa##_one(TILE_PARAMETERS) \
     { \
         body(FORMAT_##name, 1, 1, TILE_ARGUMENTS); \
     } \
     void name##_dots_##isa(float *y, size_t y_stride, const void *w, size_t w_stride, int rows, const void *x, \
         size_t x_stride, int count, int n) \
     { \
-        static const struct tiles tiles = { ROWS, COLUMNS, name##_full_##isa, name##_column_##isa, name##_row_##isa, \
-            name##_one_##isa }; \
+        static const struct tiles tiles = { R, C, { TILE_LIST_##C(name##_##isa##_##R) }, name##_##isa##_one }; \
         dots_by_tiles(&tiles, y, y_stride, w, w_stride, rows, x, x_stride, count, n); \
     }
 

@@ -46,7 +46,7 @@ ALWAYS_INLINE void ahead_deal(struct dots_ahead *a, size_t times)
 ALWAYS_INLINE void ahead_ask(struct dots_ahead *a)
 {
     for (size_t i = 0; i < a->lines; i++)
-        __builtin_prefetch((const void *)((uintptr_t)a->at + 64 * i), 0, 2);
+        __builtin_prefetch((const void *)((uintptr_t)a->at + 64 * i), 0, 3);
     a->at = (const void *)((uintptr_t)a->at + 64 * a->lines);
 }
 
