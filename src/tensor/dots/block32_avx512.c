@@ -6,7 +6,6 @@
 
 #define ROWS 8 /* at most */
 #define COLUMNS 4
-#define AHEAD_BYTES 2048 /* of a row, asked for before they are used */
 
 /* Four blocks of a row: quarter j holds 16 values of block j; or, of bytes, half j % 2 of vector j / 2 is block j. */
 struct values {
@@ -164,7 +163,7 @@ INLINE void add_products(__m512 acc[ROWS / 4][COLUMNS], const enum format_id id,
             const uint8_t *row = w + (R == 1 ? 0 : (size_t)(4 * four + r) * w_stride);
             const uint8_t *at = block32_at(id, row, block);
             for (size_t i = 0; i < 4 * block32_bytes(id) && R > 1; i += 64)
-                prefetch_near(at, AHEAD_BYTES + i);
+                prefetch(at + i);
             scale[r] = block32_scale_at(id, row, block);
             q[r] = load_weights(id, at);
         }

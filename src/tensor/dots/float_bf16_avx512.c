@@ -120,7 +120,7 @@ INLINE void tile(const enum format_id id, const int R, const int C, TILE_PARAMET
     size_t left = (size_t)n;
     for (; left >= VALUES; left -= VALUES, w += sizeof(__m512i), x += sizeof(__m512i)) {
         UNROLL for (int r = 0; r < R && C > 1; r++)
-            prefetch_near(w + (size_t)r * w_stride, 2 * (size_t)n);
+            prefetch_behind(w + (size_t)r * w_stride, 2 * (size_t)n);
         add_vectors(acc, R, C, w, w_stride, x, x_stride, VALUES);
     }
     if (left)

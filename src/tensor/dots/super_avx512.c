@@ -5,7 +5,6 @@
 
 #define ROWS 4
 #define COLUMNS 4
-#define AHEAD_BYTES 2048 /* of a row, asked for before they are used */
 
 /* What the 16 groups of a super-block share with its values. */
 struct groups {
@@ -98,7 +97,7 @@ INLINE void multiply_block(struct sums *s, const size_t j, const enum format_id 
     {
         const uint8_t *block = w + (size_t)r * w_stride;
         for (size_t i = 0; i < super_bytes(id) && R > 1; i += 64)
-            prefetch_near(block, AHEAD_BYTES + i);
+            prefetch(block + i);
         load_groups(&g[r], id, block);
         s->d[j][r] = u16_read(super_scale(id, block));
         s->m[j][r] = super_has_min(id) ? u16_read(super_min_scale(id, block)) : 0;

@@ -35,22 +35,19 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Where one column passes over weights in memory, ask for each row's bytes a little earlier than the hardware does.
- * As an address, since no pointer may point behind the last row. */
+/* Ask the first-level cache for what lies `bytes` behind `at`: as an address, since no pointer may point behind the last
+ * row. */
 ALWAYS_INLINE void prefetch_behind(const uint8_t *at, size_t bytes)
-{
-    __builtin_prefetch((const void *)((uintptr_t)at + bytes), 0, 2);
-}
-
-/* Into the first-level cache. */
-ALWAYS_INLINE void prefetch_near(const uint8_t *at, size_t bytes)
 {
     __builtin_prefetch((const void *)((uintptr_t)at + bytes), 0, 3);
 }
 
+/* Where one column passes over weights in memory, each row's bytes are asked for so much earlier than they are used. */
+#define AHEAD_BYTES 2048
+
 ALWAYS_INLINE void prefetch(const uint8_t *at)
 {
-    prefetch_behind(at, 512);
+    prefetch_behind(at, AHEAD_BYTES);
 }
 
 #define TILE(name, isa, attribute, body, R, C) \
