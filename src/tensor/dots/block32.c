@@ -75,7 +75,7 @@ BLOCK32_FORMATS(X)
 #define X(name) \
     const struct dots_version name##_dots[] = { \
         DOTS_IF_X86({ "avx512_vnni", CPU_AVX512 | CPU_AVX512_VNNI, name##_dots_avx512, \
-            &name##_panels_avx512 }, { "avx2", CPU_AVX2, name##_dots_avx2, NULL }, ) \
+            &name##_panels_avx512 }, { "avx2", CPU_AVX2, name##_dots_avx2, &name##_panels_avx2 }, ) \
         DOTS_IF_ARM({ "dotprod", CPU_NEON | CPU_DOTPROD, name##_dots_dotprod, NULL }, \
             { "neon", CPU_NEON, name##_dots_neon, NULL }, ) \
         { "c", 0, name##_dots_c, NULL }, \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products over panels: bound by arithmetic. */
 #include "tensor/dots/block32_avx512.h"
-#include "tensor/dots/panels_avx512.h"
+#include "tensor/dots/panels.h"
 
 /* 16 rows of a block. */
 struct panel_block {
@@ -238,17 +238,21 @@ INLINE void multiply_group(const int has_min, const int R, const int C, GROUP_PA
 
 #define PLAIN_GROUP(R, C, ...) multiply_group(0, R, C, __VA_ARGS__)
 #define MIN_GROUP(R, C, ...) multiply_group(1, R, C, __VA_ARGS__)
-GROUPS(plain_group, PLAIN_GROUP)
-GROUPS(min_group, MIN_GROUP)
+WIDE_GROUPS(plain_group, TARGET_AVX512_VNNI, PLAIN_GROUP, 1)
+WIDE_GROUPS(plain_group, TARGET_AVX512_VNNI, PLAIN_GROUP, 2)
+WIDE_GROUPS(min_group, TARGET_AVX512_VNNI, MIN_GROUP, 1)
+WIDE_GROUPS(min_group, TARGET_AVX512_VNNI, MIN_GROUP, 2)
 
-static const struct panel_kind plain = { GROUP_LIST(plain_group), offsetof(struct panel_block, m),
-    sizeof(struct column_block), 32 };
-static const struct panel_kind with_min = { GROUP_LIST(min_group), sizeof(struct panel_block),
-    sizeof(struct column_block), 32 };
+static const struct panel_kind plain = { { { WIDE_GROUP_LIST(plain_group, 1) },
+                                           { WIDE_GROUP_LIST(plain_group, 2) } },
+    2, PANEL_COLUMNS, offsetof(struct panel_block, m), sizeof(struct column_block), 32 };
+static const struct panel_kind with_min = { { { WIDE_GROUP_LIST(min_group, 1) },
+                                           { WIDE_GROUP_LIST(min_group, 2) } },
+    2, PANEL_COLUMNS, sizeof(struct panel_block), sizeof(struct column_block), 32 };
 KIND_FUNCTIONS(plain)
 KIND_FUNCTIONS(with_min)
 
-#define PLAIN(name) PANELS(name, plain)
-#define WITH_MIN(name) PANELS(name, with_min)
+#define PLAIN(name) PANELS(name, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, plain)
+#define WITH_MIN(name) PANELS(name, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, with_min)
 BLOCK32_PLAIN_FORMATS(PLAIN)
 BLOCK32_MIN_FORMATS(WITH_MIN)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products over panels: bound by arithmetic. A piece is the values that share a scale: 16, or 32 where two groups have
  * one in common. */
-#include "tensor/dots/panels_avx512.h"
+#include "tensor/dots/panels.h"
 #include "tensor/dots/super_avx512.h"
 
 /* 16 rows of a super-block of a format whose pieces are `pieces`; minima only where it has them. */
@@ -253,22 +253,28 @@ INLINE void multiply_group(const int pieces, const int has_min, const int R, con
 #define MIN_8_GROUP(R, C, ...) multiply_group(8, 1, R, C, __VA_ARGS__)
 #define MIN_16_GROUP(R, C, ...) multiply_group(16, 1, R, C, __VA_ARGS__)
 #define PLAIN_16_GROUP(R, C, ...) multiply_group(16, 0, R, C, __VA_ARGS__)
-GROUPS(min_8_group, MIN_8_GROUP)
-GROUPS(min_16_group, MIN_16_GROUP)
-GROUPS(plain_16_group, PLAIN_16_GROUP)
+WIDE_GROUPS(min_8_group, TARGET_AVX512_VNNI, MIN_8_GROUP, 1)
+WIDE_GROUPS(min_8_group, TARGET_AVX512_VNNI, MIN_8_GROUP, 2)
+WIDE_GROUPS(min_16_group, TARGET_AVX512_VNNI, MIN_16_GROUP, 1)
+WIDE_GROUPS(min_16_group, TARGET_AVX512_VNNI, MIN_16_GROUP, 2)
+WIDE_GROUPS(plain_16_group, TARGET_AVX512_VNNI, PLAIN_16_GROUP, 1)
+WIDE_GROUPS(plain_16_group, TARGET_AVX512_VNNI, PLAIN_16_GROUP, 2)
 
-static const struct panel_kind min_8 = { GROUP_LIST(min_8_group), sizeof(struct panel_block_8),
-    sizeof(struct column_block), 256 };
-static const struct panel_kind min_16 = { GROUP_LIST(min_16_group), sizeof(struct panel_block_16),
-    sizeof(struct column_block), 256 };
-static const struct panel_kind plain_16 = { GROUP_LIST(plain_16_group), offsetof(struct panel_block_16, m),
-    sizeof(struct column_block), 256 };
+static const struct panel_kind min_8 = { { { WIDE_GROUP_LIST(min_8_group, 1) },
+                                           { WIDE_GROUP_LIST(min_8_group, 2) } },
+    2, PANEL_COLUMNS, sizeof(struct panel_block_8), sizeof(struct column_block), 256 };
+static const struct panel_kind min_16 = { { { WIDE_GROUP_LIST(min_16_group, 1) },
+                                           { WIDE_GROUP_LIST(min_16_group, 2) } },
+    2, PANEL_COLUMNS, sizeof(struct panel_block_16), sizeof(struct column_block), 256 };
+static const struct panel_kind plain_16 = { { { WIDE_GROUP_LIST(plain_16_group, 1) },
+                                           { WIDE_GROUP_LIST(plain_16_group, 2) } },
+    2, PANEL_COLUMNS, offsetof(struct panel_block_16, m), sizeof(struct column_block), 256 };
 KIND_FUNCTIONS(min_8)
 KIND_FUNCTIONS(min_16)
 KIND_FUNCTIONS(plain_16)
 
-PANELS(q4_k, min_8)
-PANELS(q5_k, min_8)
-PANELS(q2_k, min_16)
-PANELS(q3_k, plain_16)
-PANELS(q6_k, plain_16)
+PANELS(q4_k, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, min_8)
+PANELS(q5_k, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, min_8)
+PANELS(q2_k, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, min_16)
+PANELS(q3_k, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, plain_16)
+PANELS(q6_k, avx512, TARGET_AVX512_VNNI, PANEL_ROWS, plain_16)

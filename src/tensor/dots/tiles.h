@@ -35,8 +35,8 @@ void dots_by_tiles(const struct tiles *t, float *y, size_t y_stride, const void 
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Ask the first-level cache for what lies `bytes` behind `at`: as an address, since no pointer may point behind the last
- * row. */
+/* Ask the first-level cache for what lies `bytes` behind `at`: as an address, since no pointer may point behind the
+ * last row. */
 ALWAYS_INLINE void prefetch_behind(const uint8_t *at, size_t bytes)
 {
     __builtin_prefetch((const void *)((uintptr_t)at + bytes), 0, 3);
@@ -99,7 +99,7 @@ ALWAYS_INLINE void prefetch(const uint8_t *at)
 #endif
 
 #define X(name) \
-    extern const struct dots_panels name##_panels_avx512; \
+    extern const struct dots_panels name##_panels_avx512, name##_panels_avx2; \
     dots_fn name##_dots_c, name##_dots_avx2, name##_dots_avx512, name##_dots_neon, name##_dots_dotprod;
 DOTS_FORMATS(X)
 X(mxfp4_split)

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to tensor/dots: products over panels on AVX-512, whatever the unit. A panel is 32 rows, or the last one 16:
- * for each block of the rows one half of 16 rows, then the other. Blocks are ordered by group, the group of a block
- * being its number modulo 4: 0, 4, 8, ..., then 1, 5, 9, ... In a column's copy they have the same order.
+/* Private to tensor/dots: products over panels on x86-64, whatever the unit. A panel is one or two halves of 16 rows:
+ * for each block of the rows one half, then the other. Blocks are ordered by group, the group of a block being its
+ * number modulo 4: 0, 4, 8, ..., then 1, 5, 9, ... In a column's copy they have the same order.
  * One walk over the blocks of a group forms one of the four sums of an output, a[0] to a[3]; the output is
  * ((a[0] + a[1]) + a[2]) + a[3], as in the kernels over rows as they lie. A group, being a quarter of the panel, stays
  * in the first-level cache while the columns pass by. */
-#ifndef WAZN_TENSOR_DOTS_PANELS_AVX512_H
-#define WAZN_TENSOR_DOTS_PANELS_AVX512_H
+#ifndef WAZN_TENSOR_DOTS_PANELS_H
+#define WAZN_TENSOR_DOTS_PANELS_H
 
 #include "tensor/dots/x86.h"
 
-#define PANEL_ROWS 32
+#define PANEL_ROWS 32 /* of AVX-512; AVX2's panels have one half */
 #define PANEL_COLUMNS_MIN 5 /* measured; docs/performance.md */
-#define PANEL_COLUMNS 6 /* with two vectors of rows: as many as the registers hold */
+#define PANEL_COLUMNS 6 /* with two vectors of rows: as many as the registers of AVX-512 hold */
 
 /* One group of a panel of R halves times C columns, added to sums; ahead: asked for a little at every block. */
 #define GROUP_PARAMETERS \
@@ -24,6 +24,7 @@ typedef void group_fn(GROUP_PARAMETERS);
 /* How a unit lays out its blocks. */
 struct panel_kind {
     group_fn *groups[2][PANEL_COLUMNS]; /* R - 1, C - 1 */
+    int halves, columns;                /* of which there are so many */
     size_t half_bytes, column_bytes;    /* of a block: 16 rows, one column */
     int block;                          /* values */
 };
@@ -32,26 +33,24 @@ void panels_multiply(const struct panel_kind *kind, float *y, size_t y_stride, c
     const void *columns, size_t x_stride, int count, int n, struct dots_ahead ahead);
 
 /* The groups of a kind from body(R, C, GROUP_ARGUMENTS). */
-#define GROUP(name, body, R, C) \
-    TARGET_AVX512_VNNI static void name##_##R##_##C(GROUP_PARAMETERS) \
+#define GROUP(name, target, body, R, C) \
+    target static void name##_##R##_##C(GROUP_PARAMETERS) \
     { \
         body(R, C, GROUP_ARGUMENTS); \
     }
-#define GROUPS(name, body) \
-    GROUP(name, body, 1, 1) GROUP(name, body, 1, 2) GROUP(name, body, 1, 3) GROUP(name, body, 1, 4) \
-    GROUP(name, body, 1, 5) GROUP(name, body, 1, 6) GROUP(name, body, 2, 1) GROUP(name, body, 2, 2) \
-    GROUP(name, body, 2, 3) GROUP(name, body, 2, 4) GROUP(name, body, 2, 5) GROUP(name, body, 2, 6)
-#define GROUP_LIST(name) \
-    { \
-        { name##_1_1, name##_1_2, name##_1_3, name##_1_4, name##_1_5, name##_1_6 }, \
-            { name##_2_1, name##_2_2, name##_2_3, name##_2_4, name##_2_5, name##_2_6 }, \
-    }
+#define GROUPS(name, target, body, R) \
+    GROUP(name, target, body, R, 1) GROUP(name, target, body, R, 2) GROUP(name, target, body, R, 3) \
+    GROUP(name, target, body, R, 4)
+#define WIDE_GROUPS(name, target, body, R) \
+    GROUPS(name, target, body, R) GROUP(name, target, body, R, 5) GROUP(name, target, body, R, 6)
+#define GROUP_LIST(name, R) name##_##R##_1, name##_##R##_2, name##_##R##_3, name##_##R##_4
+#define WIDE_GROUP_LIST(name, R) GROUP_LIST(name, R), name##_##R##_5, name##_##R##_6
 
 /* The members of struct dots_panels that a kind decides. */
 #define KIND_FUNCTIONS(kind) \
     static size_t panel_bytes_##kind(int n) \
     { \
-        return (size_t)(n / kind.block) * (PANEL_ROWS / 16) * kind.half_bytes; \
+        return (size_t)(n / kind.block) * (size_t)kind.halves * kind.half_bytes; \
     } \
     static size_t column_bytes_##kind(int n) \
     { \
@@ -64,16 +63,16 @@ void panels_multiply(const struct panel_kind *kind, float *y, size_t y_stride, c
     }
 
 /* The panels of a format from pack_rows(id, ...) and pack_column(id, ...) of its unit. */
-#define PANELS(name, kind) \
-    TARGET_AVX512_VNNI static void pack_rows_##name(void *panel, const void *w, size_t w_stride, int rows, int n) \
+#define PANELS(name, isa, target, panel_rows, kind) \
+    target static void pack_rows_##name(void *panel, const void *w, size_t w_stride, int rows, int n) \
     { \
         pack_rows(FORMAT_##name, panel, w, w_stride, rows, n); \
     } \
-    TARGET_AVX512_VNNI static void pack_column_##name(void *column, const void *x, int n) \
+    target static void pack_column_##name(void *column, const void *x, int n) \
     { \
         pack_column(FORMAT_##name, column, x, n); \
     } \
-    const struct dots_panels name##_panels_avx512 = { PANEL_ROWS, PANEL_COLUMNS_MIN, panel_bytes_##kind, \
+    const struct dots_panels name##_panels_##isa = { panel_rows, PANEL_COLUMNS_MIN, panel_bytes_##kind, \
         column_bytes_##kind, pack_rows_##name, pack_column_##name, multiply_##kind };
 
 /* Where block b of `blocks` lies among the groups. */

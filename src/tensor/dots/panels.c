@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tensor/dots/panels_avx512.h"
+#include "tensor/dots/panels.h"
 
 #define COLUMNS_MAX 96 /* whose sums are kept beside the panel in the first-level cache */
 
@@ -9,7 +9,7 @@ static void multiply_columns(const struct panel_kind *kind, float *y, size_t y_s
     const uint8_t *x, size_t x_stride, int count, size_t blocks, struct dots_ahead *ahead)
 {
     float sums[COLUMNS_MAX][PANEL_ROWS];
-    const int halves = (rows + 15) / 16, tiles = (count + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
+    const int halves = (rows + 15) / 16, tiles = (count + kind->columns - 1) / kind->columns;
     memset(sums, 0, (size_t)count * sizeof sums[0]);
     for (size_t j = 0; j < 4; j++) {
         const size_t some = (blocks + 3 - j) / 4;
@@ -29,7 +29,7 @@ void panels_multiply(const struct panel_kind *kind, float *y, size_t y_stride, c
     const void *columns, size_t x_stride, int count, int n, struct dots_ahead ahead)
 {
     const size_t blocks = (size_t)(n / kind->block);
-    ahead_deal(&ahead, blocks * (size_t)(count / PANEL_COLUMNS + 1));
+    ahead_deal(&ahead, blocks * (size_t)(count / kind->columns + 1));
     for (int c = 0; c < count; c += COLUMNS_MAX) {
         const int some = count - c < COLUMNS_MAX ? count - c : COLUMNS_MAX;
         multiply_columns(kind, y + (size_t)c * y_stride, y_stride, panel, rows,
