@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products over panels of 16 rows: bound by arithmetic. */
 #include "tensor/dots/block32_avx2.h"
-#include "tensor/dots/panels.h"
+#include "tensor/dots/panels_avx.h"
 
 #define ROWS 16
 #define COLUMNS 4

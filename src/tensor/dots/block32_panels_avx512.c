@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products over panels: bound by arithmetic. */
 #include "tensor/dots/block32_avx512.h"
-#include "tensor/dots/panels.h"
+#include "tensor/dots/panels_avx.h"
 
 /* 16 rows of a block. */
 struct panel_block {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products over panels: bound by arithmetic. A piece is the values that share a scale: 16, or 32 where two groups have
  * one in common. */
-#include "tensor/dots/panels.h"
+#include "tensor/dots/panels_avx.h"
 #include "tensor/dots/super_avx512.h"
 
 /* 16 rows of a super-block of a format whose pieces are `pieces`; minima only where it has them. */

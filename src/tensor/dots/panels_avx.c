@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tensor/dots/panels.h"
+#include "tensor/dots/panels_avx.h"
 
 #define COLUMNS_MAX 96 /* whose sums are kept beside the panel in the first-level cache */
 

@@ -5,8 +5,8 @@
  * One walk over the blocks of a group forms one of the four sums of an output, a[0] to a[3]; the output is
  * ((a[0] + a[1]) + a[2]) + a[3], as in the kernels over rows as they lie. A group, being a quarter of the panel, stays
  * in the first-level cache while the columns pass by. */
-#ifndef WAZN_TENSOR_DOTS_PANELS_H
-#define WAZN_TENSOR_DOTS_PANELS_H
+#ifndef WAZN_TENSOR_DOTS_PANELS_AVX_H
+#define WAZN_TENSOR_DOTS_PANELS_AVX_H
 
 #include "tensor/dots/x86.h"
 
