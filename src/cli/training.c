@@ -79,6 +79,14 @@ int training_length(const struct training *t)
     return (int)whole(t, OPT_length, (uint64_t)most);
 }
 
+void training_sizes(struct training *t)
+{
+    const struct dataset_size *size = dataset_size(t->data);
+    int held = t->held_out ? dataset_size(t->held_out)->longest : 0;
+    t->longest = size->longest > held ? size->longest : held;
+    t->samples = size->samples;
+}
+
 /* ---- options ---- */
 
 static int at_most(int64_t a, int64_t b)
@@ -88,18 +96,14 @@ static int at_most(int64_t a, int64_t b)
 
 static int set_pass(struct training *t, struct error *err)
 {
-    const struct dataset_size *size = dataset_size(t->data);
-    int longest = size->longest;
-    if (t->held_out && dataset_size(t->held_out)->longest > longest)
-        longest = dataset_size(t->held_out)->longest;
-    uint64_t pass = whole(t, OPT_pass_tokens, (uint64_t)longest), batch = whole(t, OPT_batch_tokens, 4 * pass);
-    if (pass < (uint64_t)longest)
+    uint64_t pass = whole(t, OPT_pass_tokens, (uint64_t)t->longest), batch = whole(t, OPT_batch_tokens, 4 * pass);
+    if (pass < (uint64_t)t->longest)
         return error_set(err, ERROR_USAGE, "--pass-tokens %llu is less than the longest sample's %d tokens",
-            (unsigned long long)pass, longest);
+            (unsigned long long)pass, t->longest);
     if (batch < pass)
         return error_set(err, ERROR_USAGE, "--batch-tokens %llu is less than the %llu tokens of one pass "
             "(--pass-tokens, or the longest sample)", (unsigned long long)batch, (unsigned long long)pass);
-    int texts = at_most((int64_t)(pass + 1) / 2, (int64_t)size->samples);
+    int texts = at_most((int64_t)(pass + 1) / 2, (int64_t)t->samples);
     t->packing = (struct packing_options) { .tokens_max = (int)pass, .texts_max = texts,
         .passes = (int)((batch + pass / 2) / pass), .seed = whole(t, OPT_seed, 0), .shuffle = true };
     int64_t logits = LOGITS_BYTES / (2 * (int64_t)sizeof(float) * model_spec(t->l.model)->vocabulary);
@@ -109,26 +113,13 @@ static int set_pass(struct training *t, struct error *err)
     return 0;
 }
 
-static int open_packings(struct training *t, struct error *err)
-{
-    struct packing_options held = t->packing;
-    int rc = packing_open(&t->likelihood.packing, t->data, &t->packing, err);
-    held.passes = 1;
-    held.shuffle = false;
-    if (rc == 0 && t->held_out)
-        rc = packing_open(&t->likelihood.held_out, t->held_out, &held, err);
-    t->likelihood.held = t->held_out;
-    return rc;
-}
-
 static uint64_t count_steps(struct training *t)
 {
     double epochs = real(t, OPT_epochs, 1);
     uint64_t steps = 0;
     for (uint64_t e = 0; e < (uint64_t)epochs; e++)
-        steps += packing_steps(t->likelihood.packing, e);
-    steps += (uint64_t)llround((epochs - floor(epochs)) * (double)packing_steps(t->likelihood.packing,
-        (uint64_t)epochs));
+        steps += t->method->steps(t, e);
+    steps += (uint64_t)llround((epochs - floor(epochs)) * (double)t->method->steps(t, (uint64_t)epochs));
     return steps ? steps : 1;
 }
 
@@ -173,12 +164,13 @@ static int set_options(struct training *t, struct error *err)
     return 0;
 }
 
-static void set_text(json_t *o, const char *key, const unsigned char *digest)
+int training_identify(struct training *t, const char *key, const struct dataset *d, struct error *err)
 {
     char text[2 * DATASET_DIGEST + 1];
     for (int i = 0; i < DATASET_DIGEST; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    json_object_set_new(o, key, json_string(text));
+        snprintf(text + 2 * i, 3, "%02x", dataset_digest(d)[i]);
+    return json_object_set_new(t->identity, key, json_string(text)) == 0 ? 0
+        : error_memory(err, 0, "the description of a run");
 }
 
 /* Everything that a step depends on. */
@@ -199,9 +191,6 @@ static int fill_identity(struct training *t, struct error *err)
         return error_memory(err, 0, "the description of a run");
     }
     json_decref(settings);
-    set_text(t->identity, "data", dataset_digest(t->data));
-    if (t->held_out)
-        set_text(t->identity, "held_out", dataset_digest(t->held_out));
     t->options.identity = t->identity;
     t->options.folder = t->folder;
     return 0;
@@ -239,7 +228,6 @@ static int check_memory(const struct training *t, uint64_t more, struct error *e
 static int open_trainer(struct training *t, struct error *err)
 {
     const struct trainer_watch watch = training_watch(t);
-    const struct objective objective = likelihood_objective(&t->likelihood);
     uint64_t pass = train_pass_bytes(t->l.model, &t->pass_options);
     int rc = train_pass_open(&t->pass, t->l.model, &t->pass_options, err);
     if (rc)
@@ -249,7 +237,7 @@ static int open_trainer(struct training *t, struct error *err)
         show_plan(t, pass, optimizer);
     rc = check_memory(t, pass + optimizer, err);
     if (rc == 0)
-        rc = trainer_open(&t->trainer, t->pass, &objective, &t->options, &watch, err);
+        rc = trainer_open(&t->trainer, t->pass, &t->objective, &t->options, &watch, err);
     return rc;
 }
 
@@ -284,11 +272,14 @@ static int read_past(struct training *t, const char *path, uint64_t step, struct
 static json_t *run_line_new(const struct training *t)
 {
     struct model_size size;
-    const struct dataset_size *d = dataset_size(t->data);
     model_measure(t->l.model, &size);
-    json_t *line = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "type", "run", "name", t->folder, "model",
-        model_spec(t->l.model)->arch->name, "parameters", (json_int_t)size.parameters, "samples",
-        (json_int_t)d->samples, "tokens", (json_int_t)d->tokens, "counted", (json_int_t)d->counted);
+    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "type", "run", "name", t->folder, "model",
+        model_spec(t->l.model)->arch->name, "objective", t->method->name, "parameters", (json_int_t)size.parameters,
+        "samples", (json_int_t)t->samples);
+    if (line && t->data)
+        json_object_set_new(line, "tokens", json_integer((json_int_t)dataset_size(t->data)->tokens));
+    if (line && t->data)
+        json_object_set_new(line, "tokens_learned", json_integer((json_int_t)dataset_size(t->data)->counted));
     if (line)
         json_object_set(line, "options", t->identity);
     return line;
@@ -351,7 +342,7 @@ int training_run(struct training *t, struct error *err)
     t->options.save_context = t;
     int rc = set_pass(t, err);
     if (rc == 0)
-        rc = open_packings(t, err);
+        rc = t->method->open(t, err);
     if (rc == 0)
         rc = set_options(t, err);
     if (rc == 0)

@@ -8,19 +8,35 @@
 #include "train/objective/likelihood.h"
 #include "train/trainer.h"
 
+struct training;
+
+/* What is learned. */
+struct training_method {
+    const char *name;
+    /* Fill t->objective. The sizes of passes and steps are set, the weights are those of the start. */
+    int (*open)(struct training *t, struct error *err);
+    uint64_t (*steps)(struct training *t, uint64_t epoch); /* of that epoch */
+};
+
+extern const struct training_method training_likelihood; /* of t->data; t->held_out is measured */
+
 #define TRAINING_PATH 4096
 
 struct training {
     const struct arguments *args;
-    struct loaded l;                    /* source, tokenizer, model */
+    struct loaded l;                    /* source, tokenizer, format (of samples; NULL: none), model */
+    const struct training_method *method;
     struct dataset *data, *held_out;    /* held_out: NULL, or what is measured now and then */
+    int longest;                        /* tokens of the longest text that will be learned from */
+    size_t samples;                     /* such texts */
     double lr, weight_decay;            /* where the options say nothing */
-    json_t *identity;                   /* of the run; the caller puts in what the model and the method are */
+    json_t *identity;                   /* of the run; the caller puts in what the model and the data are */
+    const char *folder;                 /* of the run; training_folder sets it */
     /* Made by training_run: */
-    const char *folder;                 /* of the run */
     bool narrow;                        /* products in bf16 */
     struct packing_options packing;
     struct likelihood likelihood;
+    struct objective objective;
     struct train_options pass_options;
     struct trainer_options options;
     uint64_t sample_every;
@@ -44,6 +60,12 @@ int training_folder(struct training *t, struct error *err);
 
 /* Samples are at most so long: --length, or 512, or what the model holds. */
 int training_length(const struct training *t);
+
+/* t->longest and t->samples from t->data and t->held_out. */
+void training_sizes(struct training *t);
+
+/* Put the digest of data under a key of t->identity. */
+int training_identify(struct training *t, const char *key, const struct dataset *d, struct error *err);
 
 /* The whole run. Afterwards the model stands in "model" in its folder. */
 int training_run(struct training *t, struct error *err);

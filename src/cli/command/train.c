@@ -97,8 +97,10 @@ static int read_data(struct training *t, struct error *err)
     if (rc == 0)
         rc = corpus_datasets(&t->data, &t->held_out, &counts, c, t->l.tokenizer, &d, err);
     progress_end(&t->progress);
-    if (rc == 0)
+    if (rc == 0) {
         show_data(t, &counts);
+        training_sizes(t);
+    }
     corpus_close(c);
     free(separator);
     return rc;
@@ -106,7 +108,8 @@ static int read_data(struct training *t, struct error *err)
 
 static int run(const struct arguments *args, struct error *err)
 {
-    struct training t = { .args = args, .l = { .args = args }, .lr = LR, .weight_decay = WEIGHT_DECAY };
+    struct training t = { .args = args, .l = { .args = args }, .method = &training_likelihood, .lr = LR,
+        .weight_decay = WEIGHT_DECAY };
     if (args->n_words == 0)
         return error_set(err, ERROR_USAGE, "data are missing: wazn train --config FILE --tokenizer FILE -o FOLDER "
             "TEXT...");
