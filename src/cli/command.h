@@ -6,7 +6,7 @@
 #include "cli/option.h"
 
 #define COMMANDS(X) X(run) X(chat) X(inspect) X(tokenize) X(logits) X(bench) X(quantize) X(convert) X(train) \
-    X(selftest)
+    X(tune) X(selftest)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

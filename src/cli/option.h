@@ -139,6 +139,18 @@ enum option_group {
     X(sample_prompt, "sample-prompt", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, "what it goes on from (nothing)") \
     X(separator, "separator", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, \
         "what stands between the documents of a .txt file, \\n for a line end (a file is one document)") \
+    X(preview, "preview", 0, OPTION_WHOLE, "N", 0, 1000000, GROUP_TRAINING, \
+        "show the first N samples with what would be learned of them, and train nothing") \
+    X(data_form, "data-form", 0, OPTION_CHOICE, "auto|chat|completion|text|preference|prompt", 0, 0, GROUP_TRAINING, \
+        "what records are (told by their keys)") \
+    X(too_long, "too-long", 0, OPTION_CHOICE, "skip|cut|fail", 0, 0, GROUP_TRAINING, \
+        "samples above --length are left out and named, learned without their end, or an error (skip)") \
+    X(last_turn, "last-turn", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "learn the last answer of a conversation alone (all of them)") \
+    X(skip_reasoning, "skip-reasoning", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "thoughts are read but not learned") \
+    X(held_out, "held-out", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TRAINING, \
+        "data that are measured now and then, and not learned (--validation of all)") \
     X(resume, "resume", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
         "go on from the newest checkpoint in the output folder; the same options and data are needed") \
     X(layers, "layers", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, \

@@ -45,10 +45,16 @@ static int write_token(void *context, int32_t id, struct error *err)
     return tokenizer_add_bytes(w->t->l.tokenizer, id, &w->text, err);
 }
 
+/* As a user's message where the model has a chat format. */
 static int encode_prompt(const struct training *t, struct tokens *ids, struct error *err)
 {
     const char *prompt = t->args->at[OPT_sample_prompt].set ? t->args->at[OPT_sample_prompt].text : "";
     const struct tokenizer *k = t->l.tokenizer;
+    if (t->l.format) {
+        const struct chat_message said = { .role = "user", .content = prompt };
+        const struct chat_request request = { .messages = &said, .n_messages = 1, .add_generation_prompt = true };
+        return chat_render(t->l.format, k, &request, ids, err);
+    }
     int rc = tokenizer_encode(k, prompt, strlen(prompt), tokenizer_adds_bos(k) ? TOKENIZE_BOS : 0, ids, err);
     if (rc || ids->used > 0)
         return rc;
@@ -61,11 +67,22 @@ static int encode_prompt(const struct training *t, struct tokens *ids, struct er
 static int write_text(struct writing *w, struct session *s, struct sampler *sampler, const struct tokens *ids,
     struct error *err)
 {
-    int32_t eos = tokenizer_special(w->t->l.tokenizer, TOKEN_EOS);
-    struct generate_options o = { .max_tokens = SAMPLE_TOKENS, .stops = &eos, .n_stops = eos >= 0 };
+    const struct loaded *l = &w->t->l;
+    struct tokens stops = { 0 };
     struct generation done;
-    int rc = session_sync(s, ids->ids, ids->used, NULL, err);
-    return rc ? rc : generate(s, sampler, &o, write_token, w, &done, err);
+    int32_t eos = tokenizer_special(l->tokenizer, TOKEN_EOS);
+    int rc = l->format ? chat_stops(l->format, l->tokenizer, &stops, err) : 0;
+    if (!l->format && eos >= 0)
+        tokens_add(&stops, eos);
+    struct generate_options o = { .max_tokens = SAMPLE_TOKENS, .stops = stops.ids, .n_stops = stops.used };
+    if (rc == 0)
+        rc = tokens_check(&stops, err);
+    if (rc == 0)
+        rc = session_sync(s, ids->ids, ids->used, NULL, err);
+    if (rc == 0)
+        rc = generate(s, sampler, &o, write_token, w, &done, err);
+    tokens_release(&stops);
+    return rc;
 }
 
 static int log_text(const struct training *t, uint64_t step, const struct buffer *text, struct error *err)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wazn tune as a user meets it: conversations are learned where the assistant speaks, what is wrong is named. */
+#include "program.h"
+
+#include "base/filemap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *model(void)
+{
+    return make_model(&(struct made_model) { .layers = 2, .dim = 32, .ffn = 48, .context = 128, .chat = MADE_CHATML });
+}
+
+static const char *written(const char *name, const char *text)
+{
+    const char *path = test_join(test_folder(), name);
+    test_write(path, text, strlen(text));
+    return path;
+}
+
+static const char *chats(void)
+{
+    struct buffer b = { 0 };
+    for (int i = 0; i < 60; i++)
+        buffer_printf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"say %d\"},{\"role\":\"assistant\",\"content\":"
+            "\"It is %d.\"}]}\n", i % 6, i % 6);
+    const char *path = written("chats.jsonl", b.data);
+    buffer_release(&b);
+    return path;
+}
+
+/* Losses of lines of a type in a run's log; returns how many. */
+static int read_losses(double *losses, int most, const char *folder, const char *type)
+{
+    struct error err = { 0 };
+    char *log;
+    size_t size;
+    int n = 0;
+    if (file_read_new(&log, &size, test_join(folder, "log.jsonl"), 1 << 20, &err) != 0)
+        fail_msg("%s", err.text);
+    for (char *line = log, *end; (end = strchr(line, '\n')); line = end + 1) {
+        json_t *o = json_loadb(line, (size_t)(end - line), 0, NULL);
+        if (n < most && strcmp(json_text(o, "type", ""), type) == 0)
+            losses[n++] = json_real_of(o, "loss", NAN);
+        json_decref(o);
+    }
+    free(log);
+    return n;
+}
+
+static void a_preview_shows_what_is_learned(void **state)
+{
+    (void)state;
+    struct program p;
+    RUN(&p, 0, NULL, "tune", "-m", model(), "--preview", "1", chats());
+    const char *said = strstr(p.output.data, "⟦");
+    assert_non_null(said);
+    assert_non_null(strstr(said, "I"));
+    assert_non_null(strstr(p.output.data, "<|im_start|>"));
+    assert_true(strstr(p.output.data, "<|im_start|>") < said);
+    assert_non_null(strstr(p.errors.data, "samples   60"));
+    program_release(&p);
+}
+
+static void conversations_are_learned(void **state)
+{
+    (void)state;
+    struct program p;
+    double losses[64], held[8];
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", test_join(test_folder(), "run"));
+    RUN(&p, 0, NULL, "tune", "-m", model(), "-o", folder, "--lr", "0.02", "--epochs", "4", "--batch-tokens", "256",
+        "--pass-tokens", "128", "--validation", "0.1", "--validate-every", "5", "--sample-prompt", "say 3", "-t", "2",
+        chats());
+    assert_non_null(strstr(p.errors.data, "validation loss"));
+    program_release(&p);
+    int n = read_losses(losses, 64, folder, "step"), measured = read_losses(held, 8, folder, "validation");
+    assert_true(n > 20 && losses[n - 1] < 0.3 * losses[0]);
+    assert_true(measured >= 2 && held[measured - 1] < held[0]);
+    RUN(&p, 0, NULL, "run", "-m", test_join(folder, "model"), "--temp", "0", "-n", "12", "-q", "say 4");
+    assert_non_null(strstr(p.output.data, "It is"));
+    program_release(&p);
+}
+
+static void assert_refused(const char *words, const char *name, const char *text)
+{
+    struct program p;
+    const char *folder = test_join(test_folder(), "run");
+    program_start(&p, (const char *const[]) { "tune", "-m", model(), "-o", folder, written(name, text), NULL });
+    program_end(&p);
+    assert_true(p.status > 0 && p.status < 128);
+    if (!strstr(p.errors.data, words))
+        fail_msg("\"%s\" does not say \"%s\"", p.errors.data, words);
+    program_release(&p);
+}
+
+static void bad_data_are_named(void **state)
+{
+    (void)state;
+    assert_refused("bad.jsonl:2", "bad.jsonl", "{\"text\":\"a good line\"}\n{\"text\":\n");
+    assert_refused("roles.jsonl:1", "roles.jsonl", "{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}\n");
+    assert_refused("bytes.jsonl:1", "bytes.jsonl", "{\"text\":\"\xff\xfe\"}\n");
+    assert_refused("there is nothing to learn from", "empty.jsonl", "\n\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_preview_shows_what_is_learned),
+        cmocka_unit_test(conversations_are_learned),
+        cmocka_unit_test(bad_data_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
