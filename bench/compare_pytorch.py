@@ -7,8 +7,8 @@
 The model file is one of bench/models.py (gpt2-124m bf16); PyTorch trains transformers' GPT-2 of the same shape, as a
 user would: float32 weights, in float32 and under bfloat16 autocast, eager and compiled, with fused AdamW,
 without dropout. The sides take turns, each in a process of its own that measures a few passes behind two that do not
-count. Compared are tokens a second of forward and backward, and the peak resident size of the processes. PyTorch's
-whole step, optimizer included, stands beside; wazn's pass has none yet. --lock FILE: each process runs while it holds
+count. Compared are tokens a second of whole steps, AdamW included, and the peak resident size of the processes; forward
+and backward alone stand beside. --lock FILE: each process runs while it holds
 the file's lock. Needs torch and transformers (tools/golden/requirements.txt).
 """
 import argparse
@@ -88,22 +88,23 @@ class Comparison:
             for side, passes in sides.items():
                 keys = ("tokens_per_second", "step_tokens_per_second", "peak_rss", "share")
                 row[side] = {k: statistics.median(p[k] for p in passes) for k in keys if k in passes[0]}
-            best = max(self.o.peers, key=lambda p: row[p]["tokens_per_second"])
+            best = max(self.o.peers, key=lambda p: row[p]["step_tokens_per_second"])
             row["best"] = best
-            row["ratio"] = row["wazn"]["tokens_per_second"] / row[best]["tokens_per_second"]
+            row["ratio"] = row["wazn"]["step_tokens_per_second"] / row[best]["step_tokens_per_second"]
             row["memory_ratio"] = row["wazn"]["peak_rss"] / row[best]["peak_rss"]
             yield row
 
 
 def print_table(rows, peers):
-    head = ["texts x tokens", "wazn", "share of peak", "GiB"]
+    head = ["texts x tokens", "wazn", "with AdamW", "share of peak", "GiB"]
     for peer in peers:
         head += [f"PyTorch {peer}", "with AdamW", "GiB"]
     head += ["ratio to the best", "of its memory"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for row in rows:
         own = row["wazn"]
-        cells = [row["shape"], f"{own['tokens_per_second']:.0f}", f"{own['share']:.2f}", f"{own['peak_rss'] / 2**30:.2f}"]
+        cells = [row["shape"], f"{own['tokens_per_second']:.0f}", f"{own['step_tokens_per_second']:.0f}",
+                 f"{own['share']:.2f}", f"{own['peak_rss'] / 2**30:.2f}"]
         for peer in peers:
             it = row[peer]
             cells += [f"{it['tokens_per_second']:.0f}", f"{it['step_tokens_per_second']:.0f}",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How fast a model trains here: forward and backward of random texts of one length, beside what the machine could do
- * at best. The optimizer's step is not in it.
+ * at best; and whole steps, with the norm of the gradients and AdamW.
  *     bench-train MODEL [--batch N] [--tokens N] [--threads N] [--rounds N] [--logits N] [--checkpoint] [--frozen]
  *         [--cpu LEVEL]
  * One line of JSON a round. Frozen: no weight learns, gradients pass through all of them, as under LoRA. */
@@ -11,6 +11,7 @@
 #include "file/source.h"
 #include "kernel/kernel.h"
 #include "model/train_pass.h"
+#include "train/optimizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +75,46 @@ static int make_texts(struct bench *b, int64_t vocabulary)
     return 0;
 }
 
+/* What moves the weights, as a run does it. Frozen: nothing. */
+struct mover {
+    struct pool *pool;
+    struct optimizer *optimizer;
+};
+
+static int mover_open(struct mover *o, const struct train_pass *p, int threads, struct error *err)
+{
+    const struct optimizer_options options = { .kind = OPTIMIZER_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
+        .weight_decay = 0.1 };
+    size_t n = train_pass_parameters(p, NULL);
+    struct parameter *list = calloc(n + 1, sizeof *list);
+    if (n == 0 || !list) {
+        free(list);
+        return 0;
+    }
+    train_pass_parameters(p, list);
+    int rc = pool_open(&o->pool, threads, err);
+    if (rc == 0)
+        rc = optimizer_open(&o->optimizer, list, n, &options, o->pool, err);
+    free(list);
+    return rc;
+}
+
+static void mover_close(struct mover *o)
+{
+    optimizer_close(o->optimizer);
+    pool_close(o->pool);
+}
+
+static void mover_step(const struct mover *o, int step)
+{
+    if (!o->optimizer)
+        return;
+    double norm = optimizer_norm(o->optimizer);
+    optimizer_step(o->optimizer, (uint64_t)step, 1e-6, norm > 1 ? 1 / norm : 1);
+}
+
 static int run_rounds(const struct bench *b, const struct model *m, struct train_pass *p, uint64_t bytes,
-    struct error *err)
+    const struct mover *mover, struct error *err)
 {
     const double tokens = (double)b->batch * b->tokens, products = tokens * products_of(m, b->frozen);
     for (int i = -1; i < b->rounds; i++) { /* the first warms up */
@@ -88,19 +127,22 @@ static int run_rounds(const struct bench *b, const struct model *m, struct train
         if (rc)
             return rc;
         double seconds = clock_seconds() - start, busy = (clock_cpu_seconds() - cpu) / seconds / b->threads;
+        mover_step(mover, i + 2);
+        double whole = clock_seconds() - start;
         if (i >= 0)
-            printf("{\"tokens_per_second\":%.1f,\"seconds\":%.4f,\"busy\":%.3f,\"loss\":%.6f,\"share\":%.3f,"
-                   "\"pass_bytes\":%llu,\"peak_rss\":%llu}\n", tokens / seconds, seconds, busy, loss,
+            printf("{\"tokens_per_second\":%.1f,\"step_tokens_per_second\":%.1f,\"seconds\":%.4f,\"busy\":%.3f,\"loss\":%.6f,\"share\":%.3f,"
+                   "\"pass_bytes\":%llu,\"peak_rss\":%llu}\n", tokens / seconds, tokens / whole, seconds, busy, loss,
                 products / seconds / peak, (unsigned long long)bytes, (unsigned long long)cpu_peak_rss());
         fflush(stdout);
     }
     return 0;
 }
 
-static int run(struct bench *b, const struct model *m)
+static int run(struct bench *b, struct model *m)
 {
     bool frozen[N_ROLES];
     struct error err = { 0 };
+    struct mover mover = { 0 };
     struct train_pass *p;
     const int tokens = b->batch * b->tokens;
     struct train_options o = { .tokens_max = tokens, .texts_max = b->batch,
@@ -109,9 +151,14 @@ static int run(struct bench *b, const struct model *m)
     memset(frozen, 1, sizeof frozen);
     if (make_texts(b, model_spec(m)->vocabulary))
         return 1;
+    if (!b->frozen && model_own(m, main_format(m) == &format_bf16 ? &format_bf16 : &format_f32, NULL, &err))
+        return stop(&err);
     if (train_pass_open(&p, m, &o, &err))
         return stop(&err);
-    int rc = run_rounds(b, m, p, train_pass_bytes(m, &o), &err);
+    int rc = mover_open(&mover, p, b->threads, &err);
+    if (rc == 0)
+        rc = run_rounds(b, m, p, train_pass_bytes(m, &o), &mover, &err);
+    mover_close(&mover);
     train_pass_close(p);
     free(b->ids);
     return rc ? stop(&err) : 0;

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* What one walk over the weights does; it runs twice, as arena.h says. */
 struct owner {
@@ -43,7 +45,19 @@ static void convert_row(struct tensor *to, const struct tensor *from, int64_t ro
     to->format->encode(out, floats, NULL, to->cols);
 }
 
-static int copy_tensor(struct tensor *to, const struct tensor *from, struct error *err)
+/* Nobody reads the copied numbers here any more: their pages go back, whole ones. Those of the arena are nobody else's;
+ * others may be shared, and stay what they are. */
+static void forget(const struct model *m, const struct tensor *t)
+{
+    const unsigned char *data = t->data;
+    bool ours = data >= m->arena.base && data < m->arena.base + m->arena.size;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)t->data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)t->data + (size_t)t->rows * tensor_stride(t)) / page * page;
+    if (end > first)
+        madvise((void *)first, end - first, ours ? MADV_DONTNEED : MADV_PAGEOUT);
+}
+
+static int copy_tensor(const struct model *m, struct tensor *to, const struct tensor *from, struct error *err)
 {
     float *floats = malloc((size_t)from->cols * sizeof *floats);
     if (!floats)
@@ -51,6 +65,8 @@ static int copy_tensor(struct tensor *to, const struct tensor *from, struct erro
     for (int64_t r = 0; r < from->rows; r++)
         convert_row(to, from, r, floats);
     free(floats);
+    if (from->skip == 0)
+        forget(m, from);
     return 0;
 }
 
@@ -82,7 +98,7 @@ static int fill_tensor(const struct owner *o, struct tensor *to, const struct te
     if (o->random)
         begin_tensor(o, &made, role, shape);
     else
-        rc = copy_tensor(&made, from, err);
+        rc = copy_tensor(o->model, &made, from, err);
     *to = made;
     return rc;
 }
