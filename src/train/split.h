@@ -6,8 +6,8 @@
 #include "train/dataset.h"
 
 /* *held gets about `share` of the samples of d, *rest the others, in their order; which, follows from seed alone.
- * Samples come in groups of `group` that stay together (2: pairs). At least one group is on either side: *held is NULL where
- * share is 0 or there is one group. The copies know nothing of bytes. */
+ * Samples come in groups of `group` that stay together (2: pairs). At least one group is on either side: *held is NULL
+ * where share is 0 or there is one group. The copies know nothing of bytes. */
 int dataset_split(struct dataset **rest, struct dataset **held, const struct dataset *d, int group, double share,
     uint64_t seed, struct error *err);
 

@@ -24,8 +24,8 @@ static const char *chats(void)
 {
     struct buffer b = { 0 };
     for (int i = 0; i < 60; i++)
-        buffer_printf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"say %d\"},{\"role\":\"assistant\",\"content\":"
-            "\"It is %d.\"}]}\n", i % 6, i % 6);
+        buffer_printf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"say %d\"},{\"role\":\"assistant\","
+            "\"content\":\"It is %d.\"}]}\n", i % 6, i % 6);
     const char *path = written("chats.jsonl", b.data);
     buffer_release(&b);
     return path;
