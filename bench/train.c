@@ -132,7 +132,8 @@ static int run_rounds(const struct bench *b, const struct model *m, struct train
         if (i >= 0)
             printf("{\"tokens_per_second\":%.1f,\"step_tokens_per_second\":%.1f,\"seconds\":%.4f,"
                    "\"busy\":%.3f,\"loss\":%.6f,\"share\":%.3f,\"pass_bytes\":%llu,\"peak_rss\":%llu}\n",
-                tokens / seconds, tokens / whole, seconds, busy, loss, products / seconds / peak, (unsigned long long)bytes, (unsigned long long)cpu_peak_rss());
+                tokens / seconds, tokens / whole, seconds, busy, loss, products / seconds / peak,
+                (unsigned long long)bytes, (unsigned long long)cpu_peak_rss());
         fflush(stdout);
     }
     return 0;
