@@ -313,3 +313,45 @@ int pretoken_run(const struct pretoken *p, struct scratch *s, const char *text, 
     }
     return 0;
 }
+
+/* -- where text may be cut -- */
+
+/* The character that ends before `at` > 0; -1: malformed. */
+static int32_t point_before(const char *text, size_t at)
+{
+    int32_t point;
+    size_t bytes = 1;
+    while (bytes < 4 && bytes < at && ((unsigned char)text[at - bytes] & 0xc0) == 0x80)
+        bytes++;
+    return (size_t)utf8_decode(text + at - bytes, bytes, &point) == bytes ? point : -1;
+}
+
+/* No known pattern has a space behind another character but white space in one piece, nor a line end before a letter;
+ * and a single line end between a visible character and a letter is taken the same way at the end of a text. A text that
+ * begins with a letter may get a space in front where there was none, though. */
+static bool may_cut(bool prefixed, const char *text, size_t n, size_t at)
+{
+    int32_t behind;
+    bool space = text[at] == ' ', line = !space && !prefixed && text[at - 1] == '\n' && at > 1;
+    if (!space && !line)
+        return false;
+    int32_t before = point_before(text, line ? at - 1 : at);
+    if (before < 0 || unicode_class(before) & UNICODE_SPACE)
+        return false;
+    utf8_decode(text + at, n - at, &behind);
+    return space || (behind >= 0 && unicode_class(behind) & UNICODE_LETTER);
+}
+
+size_t pretoken_cut(const struct pretoken *p, const char *text, size_t n, size_t from)
+{
+    bool prefixed = false;
+    for (int i = 0; i < p->count; i++) {
+        if (p->steps[i].kind == STEP_REGEX)
+            return n;
+        prefixed = prefixed || p->steps[i].kind == STEP_PREFIX;
+    }
+    for (size_t at = from; at < n; at++)
+        if (may_cut(prefixed, text, n, at))
+            return at;
+    return n;
+}

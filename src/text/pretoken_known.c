@@ -245,11 +245,14 @@ static size_t next_tekken(const unsigned char *classes, const char *text, size_t
 #define SYMBOLS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n"
 #define LINES "]*|\\s*[\\r\\n]+|" SPACES
 
-/* The first of each name is the one that pretoken_new_named compiles for patterns matched by name. */
+/* The first of each name is the one that pretoken_new_named compiles for patterns matched by name, and that tokenizers
+ * are saved with: what reads it may take {1,3}+ for a repeated repetition, and $ for the end of a line. */
 static const struct known_pattern known_patterns[] = {
     { "gpt2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" SPACES, next_gpt2 },
     { "gpt2", "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" SPACES, next_gpt2 },
     { "gpt2", "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s", next_gpt2 },
+    { "cl100k",
+        "'(?i:[sdmt]|ll|ve|re)|" FRONT "\\p{L}+|\\p{N}{1,3}" SYMBOLS "]*|\\s+\\z|\\s*[\\r\\n]+|" SPACES, next_cl100k },
     { "cl100k",
         "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|"
         "\\s*[\\r\\n]|\\s+(?!\\S)|\\s",

@@ -40,6 +40,14 @@ static int normalized(const struct tokenizer *t, const char *text, struct buffer
     return rc ? rc : buffer_check(out, "a text", err);
 }
 
+/* Is step i, before the last one, ByteLevel's add_prefix_space? */
+static bool has_space(const struct pretoken *p, int i)
+{
+    const struct pretoken_step *s = p && p->count == i + 2 ? &p->steps[i] : NULL;
+    return s && s->kind == STEP_PREFIX && s->scheme == PREFIX_ALWAYS && !s->replace_spaces && strcmp(s->prefix, " ") == 0
+        && strcmp(pretoken_name(p), "gpt2") == 0;
+}
+
 int save_find_steps(const struct tokenizer *t, struct save_steps *out, struct error *err)
 {
     const struct pretoken *p = t->pretoken;
@@ -58,9 +66,10 @@ int save_find_steps(const struct tokenizer *t, struct save_steps *out, struct er
     out->collapses = m && m->collapse_whitespace;
     out->rules = m && m->rules.count > 0;
     int first = 0;
-    if (p && p->count == 2 && p->steps[0].kind == STEP_CHARACTER && !p->steps[0].whole_runs)
+    if (p && p->count > 1 && p->steps[0].kind == STEP_CHARACTER && !p->steps[0].whole_runs)
         first = 1; /* of all tests of single characters, files have digits */
     out->digits_apart = first == 1;
+    first += out->space = has_space(p, first);
     if (p && p->count == first + 1 && p->steps[first].kind == STEP_KNOWN)
         out->pattern = p->name;
     return rc;

@@ -20,7 +20,7 @@ static const struct gguf_pre *find_pre(const struct save_steps *steps, bool whol
     for (size_t i = 1; i < gguf_pre_count; i++) {
         const struct gguf_pre *p = &gguf_pres[i];
         bool same = steps->pattern && strcmp(p->pattern, steps->pattern) == 0 && p->digits_apart == steps->digits_apart
-            && p->nfc == steps->nfc;
+            && p->nfc == steps->nfc && !steps->space;
         int agrees = 2 * (p->whole_first == whole_first) + (p->adds_bos == adds_bos);
         if (same && agrees > best) {
             found = p;

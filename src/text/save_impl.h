@@ -13,6 +13,7 @@ bool save_is_unigram(const struct tokenizer *t);
 struct save_steps {
     bool nfc;          /* characters are composed */
     bool digits_apart; /* every digit is a piece before the pattern cuts the rest */
+    bool space;        /* byte-level: a space goes in front of a text that has none there (gpt2's pattern only) */
     bool prefix;       /* SentencePiece: a space goes in front */
     bool collapses;    /* SentencePiece: runs of spaces become one */
     bool rules;        /* SentencePiece: characters are replaced by a table (save_charsmap) */

@@ -42,27 +42,27 @@ static json_t *added_list_new(const struct tokenizer *t)
     return failed ? NULL : list;
 }
 
-static json_t *byte_level_new(bool use_regex)
+static json_t *byte_level_new(bool space, bool use_regex)
 {
-    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex",
-        use_regex);
+    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", space, "trim_offsets", 1,
+        "use_regex", use_regex);
 }
 
-static json_t *pretokenizer_new(const struct save_steps *steps)
+json_t *save_pretokenizer_new(const struct save_steps *steps)
 {
     bool gpt2 = strcmp(steps->pattern, "gpt2") == 0;
     json_t *list = json_array();
     int rc = 0;
     if (gpt2 && !steps->digits_apart) {
         json_decref(list);
-        return byte_level_new(true);
+        return byte_level_new(steps->space, true);
     }
     if (steps->digits_apart)
         rc |= json_array_append_new(list, json_pack("{s:s, s:b}", "type", "Digits", "individual_digits", 1));
     if (!gpt2)
         rc |= json_array_append_new(list, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex",
             known_pattern_named(steps->pattern)->text, "behavior", "Isolated", "invert", 0));
-    rc |= json_array_append_new(list, byte_level_new(gpt2));
+    rc |= json_array_append_new(list, byte_level_new(steps->space, gpt2));
     json_t *out = json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", list);
     if (rc)
         json_decref(out);
@@ -100,18 +100,28 @@ json_t *save_around_new(const struct tokenizer *t)
         "special_tokens", specials);
 }
 
+static bool is_added(enum token_kind kind)
+{
+    return kind == TOKEN_CONTROL || kind == TOKEN_USER || kind == TOKEN_UNKNOWN;
+}
+
+/* Added tokens are spelled as they are. Those behind all others have their place in "added_tokens" alone; to one before
+ * them, tokenizers would give another id if it were not here too. */
 static json_t *vocab_new(const struct tokenizer *t)
 {
     json_t *vocab = json_object();
     bool failed = !vocab;
-    for (int32_t id = 0; id < t->vocab.size && !failed; id++) {
+    int32_t end = t->vocab.size;
+    while (end > 0 && is_added(tokenizer_kind(t, end - 1)))
+        end--;
+    for (int32_t id = 0; id < end && !failed; id++) {
         char spelled[2 * PIECE_BYTES_MAX];
         size_t n;
         const char *piece = vocab_piece(&t->vocab, id, &n);
         enum token_kind kind = tokenizer_kind(t, id);
-        if (n == 0 || kind == TOKEN_CONTROL || kind == TOKEN_USER || kind == TOKEN_UNKNOWN)
+        if (n == 0)
             continue;
-        if (vocab_find(&t->vocab, piece, n) == id || kind != TOKEN_UNUSED)
+        if (!is_added(kind) && (vocab_find(&t->vocab, piece, n) == id || kind != TOKEN_UNUSED))
             n = byte_level_encode(spelled, piece, n);
         else
             memcpy(spelled, piece, n);
@@ -160,7 +170,7 @@ int save_json_new(json_t **out, const struct tokenizer *t, struct error *err)
         "ignore_merges", whole_first, "vocab", vocab_new(t), "merges", merges);
     json_t *nfc = steps.nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
     *out = json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-        "added_tokens", added_list_new(t), "normalizer", nfc, "pre_tokenizer", pretokenizer_new(&steps),
-        "post_processor", save_around_new(t), "decoder", byte_level_new(true), "model", model);
+        "added_tokens", added_list_new(t), "normalizer", nfc, "pre_tokenizer", save_pretokenizer_new(&steps),
+        "post_processor", save_around_new(t), "decoder", byte_level_new(false, true), "model", model);
     return *out ? 0 : error_memory(err, (unsigned long long)t->vocab.size * 64, "a tokenizer");
 }

@@ -191,7 +191,7 @@ static int encode_raw(struct encoding *e, const char *text, size_t n, enum place
     return cut_added(e, t->added.normalized, text, n, place, encode_plain, err);
 }
 
-static void scratch_release(struct scratch *s)
+void scratch_release(struct scratch *s)
 {
     for (int i = 0; i < 2; i++) {
         buffer_release(&s->text[i]);
