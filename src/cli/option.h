@@ -9,7 +9,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_REAL, OPTION_CHOICE };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_WHOLE,
+    OPTION_REAL,
+    OPTION_CHOICE,
+    OPTION_LIST, /* a text that may be given many times: args->list */
+};
 enum option_group {
     GROUP_MODEL,
     GROUP_TEXT,
@@ -20,6 +27,8 @@ enum option_group {
     GROUP_GENERAL,
     GROUP_COUNT
 };
+
+#define OPTION_LIST_MAX 1024
 
 #define OPTION_SEED_MAX 9007199254740991.0 /* whole numbers that JSON readers keep exact */
 
@@ -153,6 +162,19 @@ enum option_group {
         "data that are measured now and then, and not learned (--validation of all)") \
     X(resume, "resume", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
         "go on from the newest checkpoint in the output folder; the same options and data are needed") \
+    X(vocabulary, "vocabulary", 0, OPTION_WHOLE, "N", 256, 16777216, GROUP_TRAINING, \
+        "ids, with the 256 bytes and the special tokens (32000)") \
+    X(pattern, "pattern", 0, OPTION_CHOICE, "gpt2|cl100k|o200k|llama3|qwen2|qwen35|tekken", 0, 0, GROUP_TRAINING, \
+        "how text is cut into pieces that tokens never cross, named after a model that does so (gpt2)") \
+    X(digits, "digits", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, "every digit is a piece of its own") \
+    X(prefix_space, "prefix-space", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "a text that does not begin with a space gets one in front (gpt2's pattern only)") \
+    X(min_frequency, "min-frequency", 0, OPTION_WHOLE, "N", 0, OPTION_SEED_MAX, GROUP_TRAINING, \
+        "pairs that occur less than N times make no token (2)") \
+    X(token_length, "token-length", 0, OPTION_WHOLE, "N", 2, 4097, GROUP_TRAINING, \
+        "tokens of two bytes and more have less than N bytes (no limit)") \
+    X(special_token, "special-token", 0, OPTION_LIST, "TEXT", 0, 0, GROUP_TRAINING, \
+        "a token that marks something, as <|endoftext|>; may be given many times; the first one has id 0") \
     X(layers, "layers", 0, OPTION_FLAG, NULL, 0, 0, GROUP_OUTPUT, \
         "also what the model holds behind every layer, keys and values in f32: what selftest --reference reads") \
     X(reference, "reference", 0, OPTION_TEXT, "FILE", 0, 0, GROUP_TEXT, \
@@ -207,6 +229,8 @@ struct arguments {
     const char *word;                  /* the command's one free word (PROMPT, TEXT); NULL: not given */
     const char **words;                /* (n_words) free words where the command takes many; in argv */
     size_t n_words;
+    const char *list[OPTION_LIST_MAX]; /* (n_list) values of the OPTION_LIST the command takes */
+    int n_list;
 };
 
 /* A command: its words for people, the options it takes, and what it does. */

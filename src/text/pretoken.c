@@ -327,8 +327,8 @@ static int32_t point_before(const char *text, size_t at)
 }
 
 /* No known pattern has a space behind another character but white space in one piece, nor a line end before a letter;
- * and a single line end between a visible character and a letter is taken the same way at the end of a text. A text that
- * begins with a letter may get a space in front where there was none, though. */
+ * and a single line end between a visible character and a letter is taken the same way at the end of a text. A text
+ * that begins with a letter may get a space in front where there was none, though. */
 static bool may_cut(bool prefixed, const char *text, size_t n, size_t at)
 {
     int32_t behind;

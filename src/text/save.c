@@ -44,8 +44,8 @@ static int normalized(const struct tokenizer *t, const char *text, struct buffer
 static bool has_space(const struct pretoken *p, int i)
 {
     const struct pretoken_step *s = p && p->count == i + 2 ? &p->steps[i] : NULL;
-    return s && s->kind == STEP_PREFIX && s->scheme == PREFIX_ALWAYS && !s->replace_spaces && strcmp(s->prefix, " ") == 0
-        && strcmp(pretoken_name(p), "gpt2") == 0;
+    return s && s->kind == STEP_PREFIX && s->scheme == PREFIX_ALWAYS && !s->replace_spaces
+        && strcmp(s->prefix, " ") == 0 && strcmp(pretoken_name(p), "gpt2") == 0;
 }
 
 int save_find_steps(const struct tokenizer *t, struct save_steps *out, struct error *err)

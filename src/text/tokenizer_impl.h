@@ -144,8 +144,8 @@ typedef int piece_fn(void *context, const char *piece, size_t n, struct error *e
 /* Hand the pieces of text to `each`, in order. Malformed UTF-8 is kept apart: each run of it is a piece. */
 int pretoken_run(const struct pretoken *p, struct scratch *s, const char *text, size_t n, enum place place,
     piece_fn *each, void *context, struct error *err);
-/* The first place at or after `from` > 0 where text may be cut in two that give the pieces of the whole, the second with
- * PLACE_BEHIND; n: none. Asks for a pre-tokenizer whose cuts all are known patterns or tests of single characters. */
+/* The first place at or after `from` > 0 where text may be cut in two that give the pieces of the whole, the second
+ * with PLACE_BEHIND; n: none, as for every pre-tokenizer that has a pattern of its own. */
 size_t pretoken_cut(const struct pretoken *p, const char *text, size_t n, size_t from);
 void scratch_release(struct scratch *s);
 
