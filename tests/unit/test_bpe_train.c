@@ -164,7 +164,7 @@ static void one_long_text(void **state)
     struct random r;
     random_seed(&r, 13);
     add_bits(&part, &r, 900000);
-    while (text.used < (40u << 20))
+    while (text.used < (18u << 20))
         buffer_add(&text, part.data, part.used);
     struct bpe_training_options o = plain;
     o.threads = 2;

@@ -27,6 +27,7 @@
 #include "model/model.h"
 #include "model/train_pass.h"
 #include "small_spm.h"
+#include "text/bpe_train.h"
 #include "text/chat/chat.h"
 #include "text/tokenizer.h"
 #include "train/reward.h"
@@ -55,6 +56,25 @@ static int try_source(const char *name, struct error *err)
 static int try_folder(struct error *err)
 {
     return try_source("folder", err);
+}
+
+static int try_learning(struct error *err)
+{
+    const char *specials[] = { "<|endoftext|>", "\xe2\x96\x81" };
+    const struct bpe_training_options options = { .pattern = "gpt2", .vocabulary = 270, .digits_apart = true,
+        .space = true, .specials = specials, .n_specials = 2, .threads = 2 };
+    static const char text[] = "a text of some words, and some of the words again, 12 times";
+    struct bpe_training_report report;
+    struct bpe_training *b;
+    struct tokenizer *t = NULL;
+    int rc = bpe_training_open(&b, &options, err);
+    if (rc == 0)
+        rc = bpe_training_add(b, text, sizeof text - 1, err);
+    if (rc == 0)
+        rc = bpe_training_finish(&t, &report, b, err);
+    bpe_training_close(b);
+    tokenizer_close(t);
+    return rc;
 }
 
 static int try_shards(struct error *err)
@@ -446,6 +466,7 @@ static const struct attempt {
     { "writing a vocabulary of SentencePiece", failure_spm },
     { "writing a vocabulary of unigram", failure_unigram },
     { "writing a byte-level vocabulary", failure_byte_level },
+    { "learning a vocabulary", try_learning },
 };
 
 /* -- inputs -- */
