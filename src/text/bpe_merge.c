@@ -97,7 +97,7 @@ static int more_slots(struct state *s, struct error *err)
 }
 
 /* Add to the count of a pair. */
-static int pair_count(struct state *s, uint32_t left, uint32_t right, int64_t change, uint32_t *pair,
+static int add_count(struct state *s, uint32_t left, uint32_t right, int64_t change, uint32_t *pair,
     struct error *err)
 {
     int rc = s->pair_count * 2 >= s->slot_count ? more_slots(s, err) : 0;
@@ -217,7 +217,7 @@ static int tally_pairs(struct state *s, struct tally **tally, size_t *capacity, 
         for (uint32_t i = 1; rc == 0 && i < s->length[w]; i++) {
             size_t before = s->pair_count;
             uint32_t pair = 0;
-            rc = pair_count(s, symbols[i - 1], symbols[i], (int64_t)s->counts[w], &pair, err);
+            rc = add_count(s, symbols[i - 1], symbols[i], (int64_t)s->counts[w], &pair, err);
             if (rc == 0)
                 rc = budget_grow(s->budget, tally, capacity, s->pair_count, sizeof **tally, err);
             if (rc)
@@ -364,13 +364,13 @@ static int apply(struct state *s, const struct entry *e, uint32_t new, struct er
         uint32_t id = s->touched[i];
         const struct neighbour *n = &s->neighbours[id];
         if (n->at[BEFORE].lost)
-            rc = pair_count(s, id, e->left, -n->at[BEFORE].lost, &pair, err);
+            rc = add_count(s, id, e->left, -n->at[BEFORE].lost, &pair, err);
         if (rc == 0 && n->at[BEHIND].lost)
-            rc = pair_count(s, e->right, id, -n->at[BEHIND].lost, &pair, err);
+            rc = add_count(s, e->right, id, -n->at[BEHIND].lost, &pair, err);
         if (rc == 0 && n->at[BEFORE].made)
-            rc = pair_count(s, id, new, n->at[BEFORE].made, &pair, err);
+            rc = add_count(s, id, new, n->at[BEFORE].made, &pair, err);
         if (rc == 0 && n->at[BEHIND].made)
-            rc = pair_count(s, new, id, n->at[BEHIND].made, &pair, err);
+            rc = add_count(s, new, id, n->at[BEHIND].made, &pair, err);
     }
     return rc;
 }
@@ -382,7 +382,7 @@ static int queue_side(struct state *s, uint32_t id, enum side side, uint32_t new
     n->at[side].places = SIZE_MAX;
     if (words == 0)
         return 0;
-    int rc = pair_count(s, side == BEFORE ? id : new, side == BEFORE ? new : id, 0, &pair, err);
+    int rc = add_count(s, side == BEFORE ? id : new, side == BEFORE ? new : id, 0, &pair, err);
     if (rc || s->pairs[pair].count <= 0)
         return rc;
     n->at[side].places = s->place_count;
