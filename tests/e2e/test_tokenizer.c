@@ -158,7 +158,7 @@ static void control_c_leaves_nothing(void **state)
     assert_int_equal(kill(p.pid, SIGINT), 0);
     program_end(&p);
     assert_int_equal(p.status, 130);
-    assert_non_null(strstr(p.errors.data, "stopped "));
+    assert_non_null(strstr(p.errors.data, "stopped"));
     assert_int_equal(entries(folder), 1);
     program_release(&p);
 }
