@@ -53,6 +53,7 @@ struct flow {
     /* Called by `linear` with what it is about to multiply; for measuring. NULL: not. */
     void (*observe)(void *context, const struct weight *w, const struct value *x, int tokens);
     void *observe_context;
+    uint64_t dropout_seed;        /* of this pass; 0: nothing is left out. Its backward needs the same */
     struct flow_scratch *scratch; /* private to the backend; flow_layout sets it */
 };
 
@@ -65,6 +66,8 @@ struct flow_shape {
     int context_max;
     int experts, experts_used, expert_ffn; /* 0 without experts */
     bool training; /* backward operations will run */
+    int rank_max;  /* of all that lies beside weights (struct low_rank); 0: nothing does */
+    bool magnitudes, dropout; /* some of it has a magnitude, leaves out inputs; asked where training */
 };
 void flow_layout(struct flow *f, const struct flow_shape *shape, struct arena *a); /* twice, as arena.h says */
 
@@ -87,13 +90,17 @@ void norm(struct flow *f, struct value *y, const struct value *x, const struct w
 void norm_backward(struct flow *f, const struct value *y, struct value *x, const struct weight *gain,
     const struct weight *bias, const struct norm_shape *shape);
 
-/* y = x W^T + bias. W (y width, x width); bias (1, y width), may be absent. */
+/* y = x W^T + bias. W (y width, x width); bias (1, y width), may be absent. What lies beside W is added: for each one,
+ * y = (y + scale (x A^T) B^T) magnitude / norms, before the bias. */
 void linear(struct flow *f, struct value *y, const struct value *x, const struct weight *w, const struct weight *bias);
 /* Through weights of any format, as the numbers they stand for; that activations were rounded on the way to encoded
  * weights is not seen. But where they were (all formats but f32 and f16), the factors of the backward's products are
  * rounded too, to bf16; products are exact, sums float32. */
 void linear_backward(struct flow *f, const struct value *y, struct value *x, const struct weight *w,
     const struct weight *bias);
+
+/* Fill low->norms for a weight that is no expert's. */
+void low_rank_norms(struct flow *f, const struct weight *w, const struct low_rank *low);
 
 /* Rotate pairs of q or k in place. Half-split: element i pairs with i + dims / 2; interleaved: 2 i with 2 i + 1.
  * Angle of pair i at position p: p * inverse_frequency[i], computed in double; sine and cosine times `magnitude`

@@ -25,6 +25,21 @@ static int digest_map(EVP_MD_CTX *md, const struct filemap *map, bool (*progress
     return 0;
 }
 
+static void write_text(char text[DIGEST_TEXT_SIZE], const unsigned char digest[32])
+{
+    for (int i = 0; i < 32; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+int digest_bytes(char text[DIGEST_TEXT_SIZE], const void *data, size_t n, struct error *err)
+{
+    unsigned char digest[32];
+    if (EVP_Digest(data, n, digest, NULL, EVP_sha256(), NULL) != 1)
+        return error_set(err, ERROR_MEMORY, "could not compute SHA-256");
+    write_text(text, digest);
+    return 0;
+}
+
 int digest_file(char text[DIGEST_TEXT_SIZE], const char *path, bool (*progress)(void *context, uint64_t done,
     uint64_t total), void *context, struct error *err)
 {
@@ -42,7 +57,7 @@ int digest_file(char text[DIGEST_TEXT_SIZE], const char *path, bool (*progress)(
         rc = error_set(err, ERROR_MEMORY, "could not compute SHA-256");
     EVP_MD_CTX_free(md);
     filemap_close(&map);
-    for (int i = 0; rc == 0 && i < 32; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    if (rc == 0)
+        write_text(text, digest);
     return rc;
 }

@@ -40,6 +40,7 @@ struct arch {
     const struct name_prefix *prefixes; /* may be NULL */
     const char *const *ignored;        /* names of buffers that no operation needs ("*" ends a name); may be NULL */
     int (*read)(struct spec *s, const json_t *c, enum source_kind kind, struct error *err);
+    bool nested; /* its class in transformers calls modules by the first of the nested prefixes, whatever files do */
 };
 
 #define ARCHS(X) X(gpt2) X(llama) X(mistral) X(mixtral) X(qwen2) X(qwen3) X(qwen3_moe) X(gemma2) X(gemma3) X(gpt_oss)

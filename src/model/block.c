@@ -8,12 +8,26 @@ static int at_least(int a, int b)
     return a > b ? a : b;
 }
 
-struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads)
+void blocks_shape_add(struct flow_shape *shape, const struct low_rank *low)
 {
-    return (struct flow_shape) { .tokens_max = tokens_max, .threads = threads, .dim = s->dim,
+    for (; low; low = low->next) {
+        shape->rank_max = at_least(shape->rank_max, low->rank);
+        shape->magnitudes = shape->magnitudes || low->magnitude;
+        shape->dropout = shape->dropout || low->dropout > 0;
+    }
+}
+
+struct flow_shape blocks_shape(const struct model *m, int tokens_max, int context_max, int threads)
+{
+    const struct spec *s = &m->spec;
+    struct flow_shape shape = { .tokens_max = tokens_max, .threads = threads, .dim = s->dim,
         .width_max = at_least(at_least(s->dim, s->ffn), s->heads * s->head_dim), .heads = s->heads,
         .kv_heads = s->kv_heads, .head_dim = s->head_dim, .context_max = context_max, .experts = s->experts,
         .experts_used = s->experts_used, .expert_ffn = s->expert_ffn };
+    for (int l = 0; l < s->layers; l++)
+        for (int r = 0; r < N_LAYER_ROLES; r++)
+            blocks_shape_add(&shape, m->layers[l].at[r].low_rank);
+    return shape;
 }
 
 static struct norm_shape norm_of(const struct spec *s, int groups)

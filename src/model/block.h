@@ -50,8 +50,9 @@ void values_layout(struct blocks *b, int tokens_max, struct arena *a);
  * common, so block_backward needs a block_forward of its layer just before. */
 void values_layout_training(struct blocks *b, int tokens_max, bool checkpoint, struct arena *a);
 
-/* What flow_layout asks of a model's blocks. */
-struct flow_shape blocks_shape(const struct spec *s, int tokens_max, int context_max, int threads);
+/* What flow_layout asks of a model's blocks, with what lies beside its weights. */
+struct flow_shape blocks_shape(const struct model *m, int tokens_max, int context_max, int threads);
+void blocks_shape_add(struct flow_shape *shape, const struct low_rank *low); /* and these */
 
 /* The first x from the flow's ids and positions; its backward. */
 void blocks_embed(struct blocks *b);

@@ -30,7 +30,7 @@ static void pass_layout(struct pass *p)
 {
     const struct spec *s = &p->model->spec;
     const struct pass_options *o = &p->options;
-    struct flow_shape shape = blocks_shape(s, o->tokens_max, o->context_max, o->threads);
+    struct flow_shape shape = blocks_shape(p->model, o->tokens_max, o->context_max, o->threads);
     struct arena *a = &p->arena;
     p->blocks.spec = s;
     p->blocks.global = &p->model->global;

@@ -2,6 +2,7 @@
 #include "model/role.h"
 
 #include <assert.h>
+#include <string.h>
 
 struct role_shape role_shape(const struct spec *s, int role, int layer)
 {
@@ -17,6 +18,23 @@ struct role_shape role_shape(const struct spec *s, int role, int layer)
         assert(!"a role");
         return (struct role_shape) { 0 };
     }
+}
+
+int64_t role_output(const struct spec *s, int role, bool interleaved, int64_t to)
+{
+    int64_t head = s->head_dim, half = head / 2, begin = to / head * head, k = to % head;
+    bool turned = role == ROLE_q || role == ROLE_k || role == ROLE_q_bias || role == ROLE_k_bias;
+    if (s->rope_interleaved == interleaved || !turned)
+        return to;
+    return begin + (interleaved ? k % 2 * half + k / 2 : k % half * 2 + k / half);
+}
+
+int role_find(const char *name, size_t n)
+{
+    for (int role = 0; role < N_ROLES; role++)
+        if (strlen(role_name(role)) == n && memcmp(role_name(role), name, n) == 0)
+            return role;
+    return -1;
 }
 
 const char *role_name(int role)

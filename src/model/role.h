@@ -102,6 +102,12 @@ static inline bool role_is_vector(const struct role_shape *shape)
     return shape->kind == ROLE_GAIN || shape->kind == ROLE_BIAS || (shape->kind == ROLE_OTHER && shape->rows == 1);
 }
 
+/* Output of a model's q or k (or their biases) that is output `to` where heads are ordered for the other kind of rope:
+ * the pairs that turn together are halves of a head in one, neighbours (interleaved) in the other. `to` itself for
+ * other roles. */
+int64_t role_output(const struct spec *s, int role, bool interleaved, int64_t to);
+
 const char *role_name(int role);
+int role_find(const char *name, size_t n); /* not 0-terminated; -1: none */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/save.h"
 
+#include "model/adapter.h"
 #include "model/model_impl.h"
 #include "model/names.h"
 #include "tensor/block.h"
@@ -271,18 +272,6 @@ static void decode_columns(const struct tensor *t, int64_t row, int64_t first, i
     t->format->decode(out, data + format_row_bytes(t->format, first), n);
 }
 
-/* The output of the source that becomes output `to` of q or k, where the two kinds order heads differently: the pairs
- * that turn together are halves of a head in one, neighbours in the other. */
-static int64_t output_of(const struct save *s, int role, int64_t to)
-{
-    bool here = s->model->spec.rope_interleaved, there = s->spec.rope_interleaved;
-    int64_t head = s->spec.head_dim, half = head / 2, begin = to / head * head, k = to % head;
-    bool turned = role == ROLE_q || role == ROLE_k || role == ROLE_q_bias || role == ROLE_k_bias;
-    if (here == there || !turned)
-        return to;
-    return begin + (there ? k % 2 * half + k / 2 : k % half * 2 + k / half);
-}
-
 /* The part an output belongs to, and which of the part's it is. */
 static const struct part *find_part(const struct save *s, const struct saved *t, int64_t output, int64_t *within)
 {
@@ -295,7 +284,7 @@ static const struct part *find_part(const struct save *s, const struct saved *t,
             p++;
         *within = output - p->first;
     }
-    *within = output_of(s, p->role, *within);
+    *within = role_output(&s->model->spec, p->role, s->spec.rope_interleaved, *within);
     return p;
 }
 
@@ -319,7 +308,7 @@ static void decode_vector(const struct save *s, const struct saved *t, int64_t r
         float add = role_shape(&s->spec, p->role, 0).kind == ROLE_GAIN ? shift : 0.0f;
         decode_row(&p->weight->tensor, row, scratch);
         for (int64_t c = 0; c < p->outputs; c++)
-            out[p->first + c * step] = scratch[output_of(s, p->role, c)] + add;
+            out[p->first + c * step] = scratch[role_output(&s->model->spec, p->role, s->spec.rope_interleaved, c)] + add;
     }
 }
 
@@ -332,6 +321,7 @@ static void decode_turned(const struct save *s, const struct saved *t, int exper
         int64_t within;
         const struct part *p = find_part(s, t, output, &within);
         decode_columns(source_of(t, p, expert), within, first, count, columns, scratch);
+        adapter_apply(p->weight, t->expert >= 0 ? t->expert : expert, within, first, count, columns);
         for (int r = 0; r < count; r++)
             out[r * t->total + output] = columns[r];
     }
@@ -355,7 +345,9 @@ void save_decode(const struct save *s, size_t i, int64_t first, int count, float
         } else {
             int64_t within;
             const struct part *p = find_part(s, t, at, &within);
-            decode_row(source_of(t, p, (int)(row / per)), within, out + done * t->about.cols);
+            int expert = t->expert >= 0 ? t->expert : (int)(row / per);
+            decode_row(source_of(t, p, expert), within, out + done * t->about.cols);
+            adapter_apply(p->weight, expert, within, 0, t->about.cols, out + done * t->about.cols);
             done++;
         }
     }
@@ -371,6 +363,7 @@ bool save_copies(const struct save *s, size_t i, const struct format *f)
     const struct saved *t = &s->tensors[i];
     bool same = !t->about.vector && !(t->stored & STORED_TRANSPOSED);
     for (int k = 0; same && k < t->n_parts; k++) {
+        same = !t->parts[k].weight->low_rank;
         int n = t->parts[k].weight->experts && t->expert < 0 ? s->spec.experts : 1;
         for (int e = 0; same && e < n; e++)
             same = source_of(t, &t->parts[k], e)->format == f;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model as the tensors of a file to be written: the name tables of arch.h read backwards. It tells which tensors a
  * file of a kind has and gives their rows, from wherever and however the model holds them: fused matrices are put
- * together, interleaved and transposed ones turned, heads permuted, Gemma's 1 added or taken. */
+ * together, interleaved and transposed ones turned, heads permuted, Gemma's 1 added or taken, attached adapters
+ * (adapter.h) worked in. */
 #ifndef WAZN_MODEL_SAVE_H
 #define WAZN_MODEL_SAVE_H
 

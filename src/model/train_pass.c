@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/train_pass.h"
 
+#include "model/adapter_impl.h"
 #include "model/block.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,8 @@ struct train_pass {
     struct block_values values; /* of any layer, where no layer's are kept */
     struct global_weights *global; /* the model's, with gradients */
     struct layer_weights *layers;  /* (spec.layers) */
+    struct low_rank *beside;       /* (adapter's modules, parts) the adapter's, with gradients */
+    int first;                     /* lowest layer that learns; -1: the embedding does; spec.layers: none */
     float *gradients;              /* of all weights */
     size_t n_gradients;
     int32_t *ids, *positions;      /* (tokens_max) */
@@ -45,7 +49,7 @@ static struct value take_value(const struct train_pass *p, struct arena *a, int6
 static bool learns(const struct weight *w, int role, const struct train_options *o)
 {
     const struct format *f = w->experts ? w->experts[0].format : w->tensor.format;
-    if (!f || role == ROLE_rope_factors || o->scores_only || (o->frozen && o->frozen[role]))
+    if (!f || role == ROLE_rope_factors || o->scores_only || o->adapter || (o->frozen && o->frozen[role]))
         return false;
     return f->id == FORMAT_f32 || f->id == FORMAT_f16 || f->id == FORMAT_bf16;
 }
@@ -63,6 +67,29 @@ static void take_gradient(struct train_pass *p, struct weight *w, const struct w
         w->gradient = gradient;
 }
 
+/* The parts of a module have the gradient of A in common. */
+static void take_adapter_gradients(struct train_pass *p, size_t i)
+{
+    const struct adapter_module *m = &p->options.adapter->modules[i];
+    struct arena *a = &p->arena;
+    bool goes_back = !p->options.scores_only;
+    size_t ranks = goes_back ? (size_t)m->matrices * (size_t)m->rank : 0, at = 0;
+    float *to_a = arena_take(a, ranks * (size_t)m->cols, sizeof *to_a);
+    float *to_magnitude = arena_take(a, goes_back && m->magnitude ? (size_t)m->rows : 0, sizeof *to_magnitude);
+    for (int k = 0; k < m->n_parts; at += (size_t)m->part_rows[k++]) {
+        float *to_b = arena_take(a, ranks * (size_t)m->part_rows[k], sizeof *to_b);
+        if (!p->beside)
+            continue;
+        struct low_rank *low = &p->beside[i * ADAPTER_PARTS + (size_t)k];
+        *low = m->low[k];
+        low->next = NULL;
+        low->a_gradient = to_a;
+        low->b_gradient = to_b;
+        low->magnitude_gradient = to_magnitude ? to_magnitude + at : NULL;
+        p->layers[m->layer].at[m->roles[k]].low_rank = low;
+    }
+}
+
 /* Gradients follow each other, so that all of them are one piece of memory. */
 static void layout_gradients(struct train_pass *p)
 {
@@ -70,6 +97,8 @@ static void layout_gradients(struct train_pass *p)
     struct arena *a = &p->arena;
     p->global = arena_take(a, 1, sizeof *p->global);
     p->layers = arena_take(a, (size_t)m->spec.layers, sizeof *p->layers);
+    size_t modules = p->options.adapter ? p->options.adapter->n : 0;
+    p->beside = arena_take(a, modules * ADAPTER_PARTS, sizeof *p->beside);
     size_t before = a->used;
     p->gradients = a->base ? (float *)(void *)(a->base + before) : NULL;
     for (int r = 0; r < N_GLOBAL_ROLES; r++)
@@ -77,6 +106,8 @@ static void layout_gradients(struct train_pass *p)
     for (int l = 0; l < m->spec.layers; l++)
         for (int r = 0; r < N_LAYER_ROLES; r++)
             take_gradient(p, p->layers ? &p->layers[l].at[r] : NULL, &m->layers[l].at[r], r, l);
+    for (size_t i = 0; i < modules; i++)
+        take_adapter_gradients(p, i);
     p->n_gradients = (a->used - before) / sizeof(float);
 }
 
@@ -100,9 +131,11 @@ static void train_pass_layout(struct train_pass *p)
 {
     const struct spec *s = &p->model->spec;
     const struct train_options *o = &p->options;
-    struct flow_shape shape = blocks_shape(s, o->tokens_max, o->tokens_max, o->threads);
+    struct flow_shape shape = blocks_shape(p->model, o->tokens_max, o->tokens_max, o->threads);
     struct arena *a = &p->arena;
     shape.training = !o->scores_only;
+    for (size_t i = 0; o->adapter && i < o->adapter->n; i++)
+        blocks_shape_add(&shape, &o->adapter->modules[i].low[0]);
     layout_gradients(p);
     p->blocks.spec = s;
     p->blocks.global = p->global;
@@ -135,19 +168,51 @@ uint64_t train_pass_bytes(const struct model *m, const struct train_options *opt
     return measured.arena.used;
 }
 
-static int check_options(const struct train_options *o, struct error *err)
+static bool layer_learns(const struct layer_weights *w)
 {
+    for (int r = 0; r < N_LAYER_ROLES; r++)
+        if (w->at[r].gradient || (w->at[r].low_rank && w->at[r].low_rank->a_gradient))
+            return true;
+    return false;
+}
+
+static int first_learning(const struct train_pass *p)
+{
+    int l = 0;
+    if (p->global->token_embedding.gradient || p->global->position_table.gradient)
+        return -1;
+    while (l < p->model->spec.layers && !layer_learns(&p->layers[l]))
+        l++;
+    return l;
+}
+
+/* Gradients pass through one thing beside a weight: what learns, or else one that is attached. */
+static int check_attached(const struct model *m, const struct adapter *a, struct error *err)
+{
+    for (int l = 0; l < m->spec.layers; l++)
+        for (int r = 0; r < N_LAYER_ROLES; r++) {
+            const struct low_rank *low = m->layers[l].at[r].low_rank;
+            if (low && (low->next || (a && a->attached != m)))
+                return error_set(err, ERROR_USAGE, "a training pass over a model with other adapters attached");
+        }
+    return 0;
+}
+
+static int check_options(const struct model *m, const struct train_options *o, struct error *err)
+{
+    if (o->adapter && o->adapter->base != m)
+        return error_set(err, ERROR_USAGE, "a training pass with the adapter of another model");
     if (o->tokens_max < 1 || o->texts_max < 1 || o->logits_max < 1 || o->threads < 1)
         return error_set(err, ERROR_USAGE,
             "a training pass of %d tokens, %d texts, %d logits and %d threads makes no sense", o->tokens_max,
             o->texts_max, o->logits_max, o->threads);
-    return 0;
+    return check_attached(m, o->adapter, err);
 }
 
 int train_pass_open(struct train_pass **out, const struct model *m, const struct train_options *o, struct error *err)
 {
     *out = NULL;
-    int rc = check_options(o, err);
+    int rc = check_options(m, o, err);
     if (rc)
         return rc;
     struct train_pass *p = calloc(1, sizeof *p);
@@ -164,6 +229,7 @@ int train_pass_open(struct train_pass **out, const struct model *m, const struct
     }
     arena_use_large_pages(&p->arena);
     train_pass_layout(p);
+    p->first = first_learning(p);
     rc = pool_open(&p->blocks.flow.pool, o->threads, err);
     if (rc) {
         train_pass_close(p);
@@ -185,6 +251,52 @@ void train_pass_close(struct train_pass *p)
 void train_pass_clear(struct train_pass *p)
 {
     clear(&p->blocks.flow, p->gradients, p->n_gradients);
+}
+
+void train_pass_seed(struct train_pass *p, uint64_t seed)
+{
+    p->blocks.flow.dropout_seed = p->options.scores_only ? 0 : seed;
+}
+
+static void fill_parameter(struct adapter_parameter *out, const struct adapter_module *m, int part, const char *which)
+{
+    *out = (struct adapter_parameter) { .matrices = m->matrices, .rows = m->rank };
+    snprintf(out->name, sizeof out->name, "layers.%d.%s.%s", m->layer, role_name(m->roles[part]), which);
+}
+
+size_t train_pass_adapter(const struct train_pass *p, struct adapter_parameter *out)
+{
+    const struct adapter *a = p->options.adapter;
+    struct adapter_parameter unused;
+    size_t n = 0;
+    for (size_t i = 0; a && i < a->n; i++) {
+        const struct adapter_module *m = &a->modules[i];
+        const struct low_rank *low = &p->beside[i * ADAPTER_PARTS];
+        struct adapter_parameter *at = out ? &out[n] : &unused;
+        fill_parameter(at, m, 0, "lora_a");
+        at->cols = m->cols;
+        at->data = m->a;
+        at->gradient = low->a_gradient;
+        n++;
+        for (int k = 0; k < m->n_parts; k++, n++) {
+            at = out ? &out[n] : &unused;
+            fill_parameter(at, m, k, "lora_b");
+            at->cols = m->part_rows[k];
+            at->data = m->b[k];
+            at->gradient = low[k].b_gradient;
+        }
+        if (!m->magnitude)
+            continue;
+        at = out ? &out[n] : &unused;
+        fill_parameter(at, m, 0, "magnitude");
+        at->vector = true;
+        at->rows = 1;
+        at->cols = m->rows;
+        at->data = m->magnitude;
+        at->gradient = low->magnitude_gradient;
+        n++;
+    }
+    return n;
 }
 
 const struct weight *train_pass_weight(const struct train_pass *p, int role, int layer)
@@ -374,8 +486,18 @@ static void head_backward(struct train_pass *p, int first, int count, const stru
 
 /* ---- the pass ---- */
 
+/* The lengths of the rows that magnitudes stretch change with every step. */
+static void measure_rows(struct train_pass *p)
+{
+    for (int l = 0; p->options.adapter && p->options.adapter->magnitude && l < p->model->spec.layers; l++)
+        for (int r = 0; r < N_LAYER_ROLES; r++)
+            if (p->layers[l].at[r].low_rank && p->layers[l].at[r].low_rank->magnitude)
+                low_rank_norms(&p->blocks.flow, &p->layers[l].at[r], p->layers[l].at[r].low_rank);
+}
+
 static void forward(struct train_pass *p)
 {
+    measure_rows(p);
     blocks_embed(&p->blocks);
     for (int l = 0; l < p->model->spec.layers; l++)
         block_forward(&p->blocks, l);
@@ -385,12 +507,13 @@ static void forward(struct train_pass *p)
 static void backward(struct train_pass *p)
 {
     const int layers = p->model->spec.layers;
-    for (int l = layers - 1; l >= 0; l--) {
+    for (int l = layers - 1; l >= p->first && l >= 0; l--) {
         if (p->options.checkpoint && l < layers - 1) /* those of the last are still there */
             block_forward(&p->blocks, l);
         block_backward(&p->blocks, l);
     }
-    blocks_embed_backward(&p->blocks);
+    if (p->first < 0)
+        blocks_embed_backward(&p->blocks);
 }
 
 static void clear_stream(struct train_pass *p)

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "model/parameter.h"
 #include "model/role.h"
@@ -20,6 +21,7 @@ struct train_options {
                       * back: the same gradients, bit for bit, in less memory, for one more forward pass */
     const bool *frozen; /* (N_ROLES) roles that do not learn; NULL: none */
     bool scores_only; /* train_pass_score alone will be called: no gradients, the values of one layer at a time */
+    struct adapter *adapter; /* of this model: it learns and no weight does; NULL: none. Need not be attached */
 };
 
 /* A text of its own: no other text of the pass is seen from it. */
@@ -76,6 +78,20 @@ int train_pass_objective(struct train_pass *p, const struct train_text *texts, i
 
 /* All gradients 0, as after opening. */
 void train_pass_clear(struct train_pass *p);
+
+/* Passes from here on leave out inputs of the adapter as its dropout and this seed say; 0, as after opening: none.
+ * The same seed leaves out the same. */
+void train_pass_seed(struct train_pass *p, uint64_t seed);
+
+/* What learns of the adapter, in a fixed order, into out (NULL: only count). What parts of a fused matrix have in common
+ * is there once. */
+struct adapter_parameter {
+    char name[64];                   /* "layers.3.q.lora_a" */
+    bool vector;                     /* a magnitude */
+    int64_t matrices, rows, cols;    /* matrices: of each expert one; rows: the rank. B lies transposed */
+    float *data, *gradient;          /* (matrices, rows, cols) */
+};
+size_t train_pass_adapter(const struct train_pass *p, struct adapter_parameter *out);
 
 /* A weight with its gradient (NULL: does not learn); layer is ignored for global roles. tensor.format and experts both
  * NULL: the model has none. */

@@ -64,6 +64,19 @@ static void layout_experts(struct flow_scratch *s, const struct flow_shape *shap
     s->slot_up = arena_take(a, slots * (size_t)shape->expert_ffn, sizeof *s->slot_up);
 }
 
+static void layout_low_rank(struct flow_scratch *s, const struct flow_shape *shape, struct arena *a)
+{
+    size_t tokens = (size_t)shape->tokens_max, slots = tokens * (size_t)shape->experts_used;
+    size_t rows = larger(tokens, slots), rank = (size_t)shape->rank_max;
+    size_t taken = larger((size_t)shape->dim, (size_t)shape->expert_ffn), width = (size_t)shape->width_max;
+    bool drops = shape->training && shape->dropout, stretches = shape->training && shape->magnitudes;
+    s->inner = arena_take(a, rows * rank, sizeof(float));
+    s->inner_gradient = arena_take(a, shape->training ? rows * rank : 0, sizeof(float));
+    s->dropped = arena_take(a, drops ? larger(tokens * width, slots * taken) : 0, sizeof(float));
+    s->beside_tensors = arena_take(a, (size_t)shape->experts, sizeof *s->beside_tensors);
+    s->stretched = arena_take(a, stretches ? tokens * width : 0, sizeof(float));
+}
+
 static void layout_training(struct flow_scratch *s, const struct flow_shape *shape, struct arena *a)
 {
     size_t tokens = (size_t)shape->tokens_max, width = (size_t)shape->width_max;
@@ -110,6 +123,8 @@ void flow_layout(struct flow *f, const struct flow_shape *shape, struct arena *a
     s.panel = take_per_thread(a, shape, panel_max((int64_t)widest) / sizeof(float), &s.panel_stride);
     s.part = take_per_thread(a, shape, PART_MAX + 2 * BLOCK_MAX, &s.part_stride);
     s.attention = take_per_thread(a, shape, attention_scratch(shape), &s.attention_stride);
+    if (shape->rank_max)
+        layout_low_rank(&s, shape, a);
     if (shape->training)
         layout_training(&s, shape, a);
 

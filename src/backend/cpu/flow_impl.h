@@ -32,6 +32,12 @@ struct flow_scratch {
     float *attention;
     size_t attention_stride;
 
+    /* What lies beside weights; rows are tokens or slots. */
+    float *inner, *inner_gradient; /* (rows, rank_max): scale A x, and when training its gradient */
+    float *dropped;                /* (rows, cols) x without what is left out, then its gradient */
+    float *stretched;              /* (tokens_max, width_max) */
+    struct tensor *beside_tensors; /* (experts) */
+
     /* Experts. A slot is one token's use of one expert; slots are sorted by expert. */
     float *router;           /* (tokens_max, experts) */
     int32_t *chosen;         /* (tokens_max, experts_used), rising */

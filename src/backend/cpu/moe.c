@@ -3,6 +3,7 @@
 
 #include "backend/cpu/act_impl.h"
 #include "backend/cpu/flow_impl.h"
+#include "backend/cpu/low_rank.h"
 #include "backend/cpu/parallel.h"
 
 #include <assert.h>
@@ -117,6 +118,12 @@ static void run_experts(struct flow *f, const struct expert_product *products, i
         }
     }
     matmul_run(f, s->expert_jobs, n);
+    for (int i = 0; i < count; i++) {
+        const struct weight *w = products[i].w;
+        const struct beside beside = { w, w->experts[0].rows, w->experts[0].cols, s->expert_first, experts,
+            products[i].x };
+        low_rank_add(f, &beside, NULL, products[i].y);
+    }
 }
 
 static void sum_token(void *job, int token, int thread)

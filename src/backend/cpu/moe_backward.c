@@ -3,6 +3,7 @@
  * act . (W^T dy) + b . dy. So out is never needed, and W^T dy, times p_s, goes on to the activation. */
 #include "backend/cpu/act_impl.h"
 #include "backend/cpu/flow_impl.h"
+#include "backend/cpu/low_rank.h"
 #include "backend/cpu/matmul_backward.h"
 #include "backend/cpu/moe_impl.h"
 #include "backend/cpu/parallel.h"
@@ -136,6 +137,9 @@ static void run_experts(struct flow *f, const struct expert_product *p, int expe
         };
     }
     matmul_backward_run(f, s->expert_backward_jobs, n);
+    const struct beside beside = { p->w, p->w->experts[0].rows, p->w->experts[0].cols, s->expert_first, experts, p->x };
+    if (p->w->low_rank)
+        low_rank_backward(f, &beside, p->dy, p->dx, p->with_weights);
 }
 
 /* From slot_dact, the gradient of the activation, to that of slot_x in slot_dy. */

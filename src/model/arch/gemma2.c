@@ -15,4 +15,5 @@ static int gemma2_read(struct spec *s, const json_t *c, enum source_kind kind, s
 
 static const struct weight_name names[] = { LLAMA_ENDS, LLAMA_ATTENTION, GEMMA_NORMS, LLAMA_MLP, END_OF_NAMES };
 static const char *const model_types[] = { "gemma2", NULL };
-const struct arch arch_gemma2 = { "gemma2", model_types, "Gemma2ForCausalLM", names, NULL, NULL, NULL, gemma2_read };
+const struct arch arch_gemma2 = { "gemma2", model_types, "Gemma2ForCausalLM", names, NULL, NULL, NULL,
+    gemma2_read, false };

@@ -28,4 +28,4 @@ static const char *const ignored[] = { "vision_tower.*", "model.vision_tower.*",
     "model.multi_modal_projector.*", NULL };
 static const char *const model_types[] = { "gemma3_text", "gemma3", NULL };
 const struct arch arch_gemma3 = { "gemma3", model_types, "Gemma3ForCausalLM", names, NULL, prefixes, ignored,
-    gemma3_read };
+    gemma3_read, false };

@@ -100,4 +100,5 @@ static const struct name_prefix prefixes[] = { { "wte", "transformer.wte" }, { "
 
 static const char *const ignored[] = { "h.%d.attn.bias", "h.%d.attn.masked_bias", NULL }; /* the causal mask */
 static const char *const model_types[] = { "gpt2", NULL };
-const struct arch arch_gpt2 = { "gpt2", model_types, "GPT2LMHeadModel", names, gguf, prefixes, ignored, gpt2_read };
+const struct arch arch_gpt2 = { "gpt2", model_types, "GPT2LMHeadModel", names, gguf, prefixes, ignored, gpt2_read,
+    true };

@@ -175,4 +175,4 @@ static const struct weight_name gguf[] = {
 };
 static const char *const model_types[] = { "gpt_oss", NULL };
 const struct arch arch_gpt_oss = { "gpt_oss", model_types, "GptOssForCausalLM", names, gguf, NULL, NULL,
-    gpt_oss_read };
+    gpt_oss_read, false };

@@ -22,4 +22,4 @@ static int llama_read(struct spec *s, const json_t *c, enum source_kind kind, st
 
 static const struct weight_name names[] = { LLAMA_ENDS, LLAMA_ATTENTION, LLAMA_MLP_NORM, LLAMA_MLP, END_OF_NAMES };
 static const char *const model_types[] = { "llama", NULL };
-const struct arch arch_llama = { "llama", model_types, "LlamaForCausalLM", names, NULL, NULL, NULL, llama_read };
+const struct arch arch_llama = { "llama", model_types, "LlamaForCausalLM", names, NULL, NULL, NULL, llama_read, false };

@@ -26,4 +26,4 @@ static int mistral_read(struct spec *s, const json_t *c, enum source_kind kind, 
 static const struct weight_name names[] = { LLAMA_ENDS, LLAMA_ATTENTION, LLAMA_MLP_NORM, LLAMA_MLP, END_OF_NAMES };
 static const char *const model_types[] = { "mistral", NULL };
 const struct arch arch_mistral = { "mistral", model_types, "MistralForCausalLM", names, NULL, NULL, NULL,
-    mistral_read };
+    mistral_read, false };

@@ -40,4 +40,4 @@ static const struct weight_name names[] = {
 };
 static const char *const model_types[] = { "mixtral", NULL };
 const struct arch arch_mixtral = { "mixtral", model_types, "MixtralForCausalLM", names, NULL, NULL, NULL,
-    mixtral_read };
+    mixtral_read, false };

@@ -13,4 +13,4 @@ static int qwen2_read(struct spec *s, const json_t *c, enum source_kind kind, st
 
 static const struct weight_name names[] = { LLAMA_ENDS, LLAMA_ATTENTION, LLAMA_MLP_NORM, LLAMA_MLP, END_OF_NAMES };
 static const char *const model_types[] = { "qwen2", NULL };
-const struct arch arch_qwen2 = { "qwen2", model_types, "Qwen2ForCausalLM", names, NULL, NULL, NULL, qwen2_read };
+const struct arch arch_qwen2 = { "qwen2", model_types, "Qwen2ForCausalLM", names, NULL, NULL, NULL, qwen2_read, false };

@@ -17,4 +17,4 @@ static int qwen3_read(struct spec *s, const json_t *c, enum source_kind kind, st
 static const struct weight_name names[] = { LLAMA_ENDS, LLAMA_ATTENTION, LLAMA_HEAD_NORMS, LLAMA_MLP_NORM, LLAMA_MLP,
     END_OF_NAMES };
 static const char *const model_types[] = { "qwen3", NULL };
-const struct arch arch_qwen3 = { "qwen3", model_types, "Qwen3ForCausalLM", names, NULL, NULL, NULL, qwen3_read };
+const struct arch arch_qwen3 = { "qwen3", model_types, "Qwen3ForCausalLM", names, NULL, NULL, NULL, qwen3_read, false };

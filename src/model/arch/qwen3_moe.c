@@ -54,4 +54,4 @@ static const struct weight_name names[] = {
 };
 static const char *const model_types[] = { "qwen3_moe", NULL };
 const struct arch arch_qwen3_moe = { "qwen3_moe", model_types, "Qwen3MoeForCausalLM", names, NULL, NULL, NULL,
-    qwen3_moe_read };
+    qwen3_moe_read, false };
