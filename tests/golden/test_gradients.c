@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loss and gradients of every family against PyTorch: the tiny models of test_models.c, two texts packed in one pass.
- *
- * A gradient is a sum over the tokens that count; its "size" is the same sum over absolute values, and rounding scales
- * with it. Within one token's part terms cancel too, which its size does not show, so the root mean square of the
- * tensor's sizes is added. How steep the function is at this place, a softmax over large logits above all, is not seen
- * either: the golden files note how far PyTorch's own float32 is off in each tensor, in units of u (size + rms), and we
- * may be off by so much more. Hence |difference| <= (FEW (layers + 1) + own) u (size + rms). A projection onto random
- * signs, and the norm, gather errors of all elements as a root of squares would. Where the factors of products are
- * rounded to bf16 the same holds with its u. */
+ * gradient_case.h says how they are compared. */
 #include "case.h"
+#include "gradient_case.h"
 #include "runner.h"
 
 #include "support.h"
@@ -23,48 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXTS 2
-#define FEW 6.0
-#define UNIT 0x1p-24
-#define UNIT_BF16 0x1p-9
 
 static char paths[CASES_MAX][CASE_PATH_MAX];
 static int n_paths;
-
-struct golden {
-    json_t *json;
-    struct train_text texts[TEXTS];
-    int32_t ids[TEXTS][64], targets[TEXTS][64];
-    int tokens;
-};
-
-static void read_numbers(int32_t *out, const json_t *list, int count)
-{
-    assert_int_equal(json_array_size(list), count);
-    for (int i = 0; i < count; i++)
-        out[i] = (int32_t)json_integer_value(json_array_get(list, (size_t)i));
-}
-
-static void golden_read(struct golden *g, const char *name)
-{
-    struct error err = { 0 };
-    char file[128];
-    memset(g, 0, sizeof *g);
-    snprintf(file, sizeof file, "tests/golden/data/gradients/%s.json", name);
-    if (json_read_file_new(&g->json, test_repo(file), 1 << 20, &err) != 0)
-        fail_msg("%s", err.text);
-    const json_t *texts = json_object_get(g->json, "texts");
-    assert_int_equal(json_array_size(texts), TEXTS);
-    for (size_t i = 0; i < TEXTS; i++) {
-        const json_t *text = json_array_get(texts, i);
-        int count = (int)json_array_size(json_object_get(text, "ids"));
-        assert_in_range(count, 1, 64);
-        read_numbers(g->ids[i], json_object_get(text, "ids"), count);
-        read_numbers(g->targets[i], json_object_get(text, "targets"), count);
-        g->texts[i] = (struct train_text) { .ids = g->ids[i], .targets = g->targets[i], .count = count };
-        g->tokens += count;
-    }
-}
 
 static struct train_pass *open_pass(const struct runner *r, const struct train_options *o)
 {
@@ -75,11 +30,11 @@ static struct train_pass *open_pass(const struct runner *r, const struct train_o
     return p;
 }
 
-static double run(struct train_pass *p, const struct golden *g)
+static double run(struct train_pass *p, const struct gradients *g)
 {
     struct error err = { 0 };
     double loss;
-    if (train_pass_run(p, g->texts, TEXTS, 0, &loss, &err) != 0)
+    if (train_pass_run(p, g->texts, GRADIENT_TEXTS, 0, &loss, &err) != 0)
         fail_msg("%s", err.text);
     return loss;
 }
@@ -167,8 +122,8 @@ static bool same_name(const char *whole, const char *end)
 }
 
 /* The numbers of a tensor, new; *entry: what the golden file says of it. */
-static float *checkpoint_tensor_new(const struct checkpoint *k, const struct golden *g, size_t i, const json_t **entry,
-    int64_t *n)
+static float *checkpoint_tensor_new(const struct checkpoint *k, const struct gradients *g, size_t i,
+    const json_t **entry, int64_t *n)
 {
     const struct saved_tensor *t = save_tensor(k->save, i);
     const json_t *list = json_object_get(g->json, "gradients");
@@ -190,77 +145,7 @@ static float *checkpoint_tensor_new(const struct checkpoint *k, const struct gol
 
 /* ---- comparing ---- */
 
-struct worst {
-    double unit; /* of the numbers that are multiplied */
-    double element, sum; /* in units of it times (size + rms); of whole tensors */
-    double share, own; /* of what is allowed, the largest; of PyTorch's float32 */
-};
-
-static double number(const json_t *list, size_t i)
-{
-    return json_number_value(json_array_get(list, i));
-}
-
-/* The sum of x with signs from splitmix64, seeded by the FNV-1a hash of the tensor's name and which. */
-static double project(const float *x, int64_t n, const char *tensor, int which)
-{
-    char name[SAVED_NAME + 8];
-    double sum = 0;
-    snprintf(name, sizeof name, "%s+%d", tensor, which);
-    uint64_t *bits = case_bits_new(name, n);
-    for (int64_t i = 0; i < n; i++)
-        sum += bits[i] >> 63 ? -(double)x[i] : (double)x[i];
-    free(bits);
-    return sum;
-}
-
-static void check_elements(const json_t *entry, const float *x, int64_t n, double rms, double allowed, double unit,
-    double *worst)
-{
-    const char *name = json_string_value(json_array_get(entry, 0));
-    const json_t *elements = json_array_get(entry, 5), *element;
-    size_t i;
-    assert_true(json_array_size(elements) >= 1);
-    json_array_foreach(elements, i, element)
-    {
-        int64_t at = json_integer_value(json_array_get(element, 0));
-        double want = number(element, 1), size = number(element, 2);
-        assert_in_range(at, 0, n - 1);
-        if (size == 0 && x[at] != 0)
-            fail_msg("%s: element %lld is %.9g, nothing should reach it", name, (long long)at,
-                (double)x[at]);
-        double units = fabs((double)x[at] - want) / ((size + rms) * unit + 1e-300);
-        if (!(units <= allowed))
-            fail_msg("%s: element %lld is %.9g, expected %.9g: %.1f units, %.1f allowed", name, (long long)at,
-                (double)x[at], want, units, allowed);
-        *worst = fmax(*worst, units);
-    }
-}
-
-static void check_tensor(const json_t *entry, const float *x, int64_t n, int layers, struct worst *worst)
-{
-    const char *name = json_string_value(json_array_get(entry, 0));
-    double size = number(entry, 2), allowed = FEW * (layers + 1) + number(entry, 3), squares = 0, element = 0;
-    for (int64_t i = 0; i < n; i++)
-        squares += (double)x[i] * (double)x[i];
-    double off[3] = { fabs(sqrt(squares) - number(entry, 1)) };
-    for (int k = 0; k < 2; k++)
-        off[1 + k] = fabs(project(x, n, name, k) - number(json_array_get(entry, 4), (size_t)k));
-    for (int k = 0; k < 3; k++) {
-        double units = off[k] / (2 * size * worst->unit + 1e-300);
-        if (!(units <= allowed))
-            fail_msg("%s: %s of the gradient is off by %.3g: %.1f units, %.1f allowed", name,
-                k ? "a projection" : "the norm", off[k], units, allowed);
-        worst->sum = fmax(worst->sum, units);
-        worst->share = fmax(worst->share, units / allowed);
-    }
-    check_elements(entry, x, n, size / sqrt((double)n), allowed, worst->unit, &element);
-    worst->element = fmax(worst->element, element);
-    worst->share = fmax(worst->share, element / allowed);
-    worst->own = fmax(worst->own, number(entry, 3));
-}
-
-static void check_gradients(const struct checkpoint *k, const struct golden *g, struct worst *worst)
+static void check_gradients(const struct checkpoint *k, const struct gradients *g, struct gradient_worst *worst)
 {
     size_t n = save_count(k->save);
     const json_t *entry;
@@ -268,7 +153,7 @@ static void check_gradients(const struct checkpoint *k, const struct golden *g, 
     assert_int_equal(json_array_size(json_object_get(g->json, "gradients")), n);
     for (size_t i = 0; i < n; i++) {
         float *x = checkpoint_tensor_new(k, g, i, &entry, &count);
-        check_tensor(entry, x, count, k->r->spec->layers, worst);
+        gradient_check(entry, x, count, k->r->spec->layers, worst);
         free(x);
     }
 }
@@ -293,7 +178,7 @@ static void compare_bits(void *context, int role, int layer, const float *gradie
                 (double)other[i], (double)gradient[i]);
 }
 
-static void check_same_bits(const struct runner *r, const struct golden *g, const struct train_options *base,
+static void check_same_bits(const struct runner *r, const struct gradients *g, const struct train_options *base,
     const struct train_pass *p, double loss)
 {
     for (int i = 0; i < 5; i++) {
@@ -341,7 +226,7 @@ static int no_weights(void *context, const struct train_scores *scores, float *w
 
 /* One pass gives the same gradients as a loss known beforehand and as an objective, bit for bit, whether the head's
  * logits are made again (many chunks) or not. */
-static void check_objective(const struct runner *r, const struct golden *g, const struct train_options *base)
+static void check_objective(const struct runner *r, const struct gradients *g, const struct train_options *base)
 {
     for (int i = 0; i < 4; i++) {
         double loss = 0;
@@ -352,8 +237,9 @@ static void check_objective(const struct runner *r, const struct golden *g, cons
         struct train_pass *p = open_pass(r, &o), *other = open_pass(r, &o);
         double plain = run(p, g);
         const struct train_objective none = { { 1, false }, no_weights, NULL };
-        assert_int_equal(train_pass_objective(other, g->texts, TEXTS, &none, NULL), ERROR_LIMIT); /* adds nothing */
-        assert_int_equal(train_pass_objective(other, g->texts, TEXTS, &mean, NULL), 0);
+        /* adds nothing */
+        assert_int_equal(train_pass_objective(other, g->texts, GRADIENT_TEXTS, &none, NULL), ERROR_LIMIT);
+        assert_int_equal(train_pass_objective(other, g->texts, GRADIENT_TEXTS, &mean, NULL), 0);
         assert_true(fabs(loss - plain) <= 1e-12 * plain);
         each_gradient(r, p, compare_bits, &(struct same) { r, other, "an objective" });
         train_pass_close(other);
@@ -362,16 +248,16 @@ static void check_objective(const struct runner *r, const struct golden *g, cons
 }
 
 /* Two passes of one text each, as parts of one step, add up to the pass of both. */
-static void check_accumulation(const struct checkpoint *whole, const struct golden *g,
-    const struct train_options *options, double loss, struct worst *worst)
+static void check_accumulation(const struct checkpoint *whole, const struct gradients *g,
+    const struct train_options *options, double loss, struct gradient_worst *worst)
 {
     struct train_pass *p = open_pass(whole->r, options);
     int64_t counted = 0;
     double sum = 0, part;
-    for (int i = 0; i < TEXTS; i++)
+    for (int i = 0; i < GRADIENT_TEXTS; i++)
         for (int k = 0; k < g->texts[i].count; k++)
             counted += g->targets[i][k] != TRAIN_SKIP;
-    for (int i = 0; i < TEXTS; i++) {
+    for (int i = 0; i < GRADIENT_TEXTS; i++) {
         assert_int_equal(train_pass_run(p, &g->texts[i], 1, counted, &part, NULL), 0);
         sum += part;
     }
@@ -386,21 +272,21 @@ static void check_accumulation(const struct checkpoint *whole, const struct gold
 static void check_case(void **state)
 {
     struct golden_case c;
-    struct golden g;
+    struct gradients g;
     struct runner r;
     struct checkpoint k;
-    struct worst worst = { .unit = UNIT }, parts = worst;
+    struct gradient_worst worst = { .unit = GRADIENT_UNIT }, parts = worst;
     struct runner_dots kept;
     const char *folder = test_folder();
     case_read(&c, *state);
-    golden_read(&g, c.name);
+    gradients_read(&g, "gradients", c.name);
     case_write_folder(&c, folder);
     runner_open(&r, folder);
     runner_rounding_off(&kept);
-    struct train_options o = { .tokens_max = g.tokens, .texts_max = TEXTS, .logits_max = 7, .threads = 1 };
+    struct train_options o = { .tokens_max = g.tokens, .texts_max = GRADIENT_TEXTS, .logits_max = 7, .threads = 1 };
     struct train_pass *p = open_pass(&r, &o);
     double loss = run(p, &g), want = json_number_value(json_object_get(g.json, "loss"));
-    assert_true(fabs(loss - want) <= FEW * (r.spec->layers + 1) * UNIT * want);
+    assert_true(fabs(loss - want) <= GRADIENT_FEW * (r.spec->layers + 1) * GRADIENT_UNIT * want);
     checkpoint_open(&k, &r, &c, p);
     check_gradients(&k, &g, &worst);
     check_same_bits(&r, &g, &o, p, loss);
@@ -412,10 +298,10 @@ static void check_case(void **state)
     train_pass_close(p);
     runner_rounding_on(&kept);
     if (case_is_bf16(&c)) { /* activations that are rounded on the way, and the factors of the backward */
-        struct worst rounded = { .unit = UNIT_BF16 };
+        struct gradient_worst rounded = { .unit = GRADIENT_UNIT_BF16 };
         p = open_pass(&r, &o);
         loss = run(p, &g);
-        assert_true(fabs(loss - want) <= FEW * (r.spec->layers + 1) * UNIT_BF16 * want);
+        assert_true(fabs(loss - want) <= GRADIENT_FEW * (r.spec->layers + 1) * GRADIENT_UNIT_BF16 * want);
         checkpoint_open(&k, &r, &c, p);
         check_gradients(&k, &g, &rounded);
         checkpoint_close(&k);
@@ -442,18 +328,18 @@ static void refuses(struct train_pass *p, const struct train_text *texts, int n,
     assert_true(loss == 5);
 }
 
-static void open_case(struct golden_case *c, struct golden *g, struct runner *r, const char *name)
+static void open_case(struct golden_case *c, struct gradients *g, struct runner *r, const char *name)
 {
     char file[128];
     const char *folder = test_folder();
     snprintf(file, sizeof file, "tests/golden/data/models/%s.json", name);
     case_read(c, test_repo(file));
-    golden_read(g, c->name);
+    gradients_read(g, "gradients", c->name);
     case_write_folder(c, folder);
     runner_open(r, folder);
 }
 
-static void close_case(struct golden_case *c, struct golden *g, struct runner *r)
+static void close_case(struct golden_case *c, struct gradients *g, struct runner *r)
 {
     runner_close(r);
     json_decref(g->json);
@@ -464,7 +350,7 @@ static void refusals(void **state)
 {
     (void)state;
     struct golden_case c;
-    struct golden g;
+    struct gradients g;
     struct runner r;
     struct error err = { 0 };
     open_case(&c, &g, &r, "gpt2_tied");
@@ -519,10 +405,11 @@ static void frozen_weights(void **state)
     static const char *const names[] = { "gpt_oss", "gpt2_tied", "qwen3_moe" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct golden_case c;
-        struct golden g;
+        struct gradients g;
         struct runner r;
         open_case(&c, &g, &r, names[i]);
-        struct train_options all = { .tokens_max = g.tokens, .texts_max = TEXTS, .logits_max = 7, .threads = 2 };
+        struct train_options all = { .tokens_max = g.tokens, .texts_max = GRADIENT_TEXTS, .logits_max = 7,
+            .threads = 2 };
         struct train_options some = all;
         bool frozen[N_ROLES];
         for (int role = 0; role < N_ROLES; role++)
