@@ -54,6 +54,8 @@ struct wazn_model_options {
     const char *tokenizer;   /* a tokenizer file or folder, where it does not lie beside the weights */
     const char *chat_format; /* "chatml", "llama3" ...; default: told by the model's own template */
     const char *hf_cache;    /* folder of the Hugging Face cache for names like "org/model"; default: none */
+    const char *adapter;     /* folder of a LoRA, rsLoRA or DoRA adapter as PEFT writes it; default: none */
+    float adapter_scale;     /* how strong it is; default: 1, as it was trained */
 };
 
 struct wazn_session_options {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "file/source.h"
 #include "infer/sampler.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "text/chat/chat.h"
 #include "text/tokenizer.h"
@@ -16,6 +17,7 @@
 struct wazn_model {
     struct source *source;
     struct model *model;
+    struct adapter *adapter; /* attached to the model; NULL: none */
     struct tokenizer *tokenizer;
     const struct chat_format *chat; /* NULL: unknown, chat_error says why */
     struct error chat_error;

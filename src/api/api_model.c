@@ -53,6 +53,10 @@ static int open_parts(struct wazn_model *m, const char *path, const struct wazn_
         rc = sampling_init(&m->sampling, source_generation(m->source), m->chat && m->chat->samples_whole, err);
     if (rc == 0)
         rc = model_open(&m->model, m->source, &(struct model_options) { .log = &log }, err);
+    if (rc == 0 && o->adapter)
+        rc = adapter_open(&m->adapter, m->model, o->adapter, err);
+    if (rc == 0 && o->adapter)
+        rc = adapter_attach(m->adapter, m->model, o->adapter_scale == 0 ? 1 : (double)o->adapter_scale, cpu_cores(), err);
     return rc;
 }
 
@@ -73,7 +77,7 @@ int wazn_model_open(struct wazn_model **out, const char *path, const struct wazn
         wazn_model_close(m);
         return api_error(err, &e);
     }
-    m->options.tokenizer = m->options.chat_format = m->options.hf_cache = NULL;
+    m->options.tokenizer = m->options.chat_format = m->options.hf_cache = m->options.adapter = NULL;
     *out = m;
     return 0;
 }
@@ -82,6 +86,7 @@ void wazn_model_close(struct wazn_model *m)
 {
     if (!m)
         return;
+    adapter_close(m->adapter);
     model_close(m->model);
     tokenizer_close(m->tokenizer);
     source_close(m->source);

@@ -6,7 +6,7 @@
 #include "cli/option.h"
 
 #define COMMANDS(X) X(run) X(chat) X(inspect) X(tokenize) X(tokenizer) X(logits) X(bench) X(quantize) X(convert) \
-    X(train) X(tune) X(selftest)
+    X(merge) X(train) X(tune) X(selftest)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/filemap.h"
 #include "cli/terminal.h"
 #include "file/prefetch.h"
 
@@ -93,11 +94,45 @@ int loaded_format(struct loaded *l, struct error *err)
     return rc;
 }
 
+/* FOLDER or FOLDER:SCALE; a folder that is there is no scale. */
+static int read_adapter(struct loaded_adapter *a, const char *text, struct error *err)
+{
+    const char *colon = file_exists(text) ? NULL : strrchr(text, ':');
+    char *end = NULL;
+    a->scale = colon ? strtod(colon + 1, &end) : 1;
+    if (colon && (end == colon + 1 || *end || !isfinite(a->scale)))
+        return error_set(err, ERROR_USAGE, "--adapter is \"%s\": there is no such folder, and no number behind the "
+            "colon", text);
+    int n = snprintf(a->path, sizeof a->path, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
+    return n > 0 && (size_t)n < sizeof a->path ? 0 : error_set(err, ERROR_USAGE, "--adapter names no folder");
+}
+
+static int open_adapters(struct loaded *l, struct error *err)
+{
+    const struct option_value *threads = &l->args->at[OPT_threads];
+    int rc = 0, n = l->args->n_list;
+    if (n == 0)
+        return 0;
+    l->adapters = calloc((size_t)n, sizeof *l->adapters);
+    if (!l->adapters)
+        return error_memory(err, (size_t)n * sizeof *l->adapters, "a list of adapters");
+    for (int i = 0; rc == 0 && i < n; i++) {
+        struct loaded_adapter *a = &l->adapters[l->n_adapters++];
+        rc = read_adapter(a, l->args->list[i], err);
+        if (rc == 0)
+            rc = adapter_open(&a->adapter, l->model, a->path, err);
+        if (rc == 0)
+            rc = adapter_attach(a->adapter, l->model, a->scale, threads->set ? (int)threads->whole : cpu_cores(), err);
+    }
+    return rc;
+}
+
 int loaded_model(struct loaded *l, struct error *err)
 {
     struct log log = { show_remark, l };
     struct model_options o = { &log, l->args->at[OPT_force].set ? 0 : cpu_memory_available() };
-    return model_open(&l->model, l->source, &o, err);
+    int rc = model_open(&l->model, l->source, &o, err);
+    return rc ? rc : open_adapters(l, err);
 }
 
 static int read_biases(struct loaded *l, const char *text, struct error *err)
@@ -329,6 +364,9 @@ void loaded_close(struct loaded *l)
     json_decref(l->schema);
     sampler_close(l->sampler);
     session_close(l->session);
+    for (int i = 0; i < l->n_adapters; i++)
+        adapter_close(l->adapters[i].adapter);
+    free(l->adapters);
     model_close(l->model);
     tokenizer_close(l->tokenizer);
     source_close(l->source);

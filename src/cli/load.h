@@ -10,6 +10,7 @@
 #include "infer/plan.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "text/chat/chat.h"
 #include "text/tokenizer.h"
@@ -23,6 +24,12 @@ struct loaded {
     int budget;                       /* tokens of thoughts; negative: no limit */
     char date[16];
     struct model *model;
+    struct loaded_adapter {
+        struct adapter *adapter;
+        char path[4096];
+        double scale;
+    } *adapters; /* (n_adapters) of --adapter, attached to the model */
+    int n_adapters;
     bool samples; /* loaded_sampling was called */
     struct sampling sampling;
     struct logit_bias *biases;
@@ -49,6 +56,7 @@ int loaded_tokenizer(struct loaded *l, struct error *err);
 /* --chat-format, or the one of the model's template. A model that has neither a template nor the control tokens of a
  * format leaves l->format NULL; a template that is not known is an error naming --chat-format. */
 int loaded_format(struct loaded *l, struct error *err);
+/* With the adapters that --adapter names. */
 int loaded_model(struct loaded *l, struct error *err);
 /* --json-schema, where it is given; before request_prepare. */
 int loaded_schema(struct loaded *l, struct error *err);

@@ -150,17 +150,17 @@ static int read_value(struct arguments *args, enum option_id id, const char *tex
     v->set = true;
     v->text = text;
     switch (o->kind) {
-    case OPTION_LIST:
-        if (args->n_list == OPTION_LIST_MAX)
-            return error_set(err, ERROR_USAGE, "--%s is given more than %d times", o->name, OPTION_LIST_MAX);
-        args->list[args->n_list++] = text;
-        return 0;
     case OPTION_WHOLE:
         return read_whole(v, o, text, err);
     case OPTION_REAL:
         return read_real(v, o, text, err);
     case OPTION_CHOICE:
         return read_choice(o, text, err);
+    case OPTION_LIST:
+        if (args->n_list == OPTION_LIST_MAX)
+            return error_set(err, ERROR_USAGE, "--%s is given more than %d times", o->name, OPTION_LIST_MAX);
+        args->list[args->n_list++] = text;
+        return 0;
     default:
         return 0;
     }

@@ -40,6 +40,9 @@ enum option_group {
         "take the tokenizer from this file or folder instead of the model's own") \
     X(chat_format, "chat-format", 0, OPTION_TEXT, "NAME", 0, 0, GROUP_MODEL, \
         "write messages in this format instead of the one recognised from the model's template") \
+    X(adapter, "adapter", 0, OPTION_LIST, "FOLDER[:SCALE]", 0, 0, GROUP_MODEL, \
+        "compute with this adapter beside the model (LoRA, rsLoRA or DoRA, as PEFT writes it), SCALE times as strong " \
+        "(1); may be repeated") \
     X(ctx, "ctx", 'c', OPTION_WHOLE, "N", 1, 16777216, GROUP_MODEL, \
         "positions to keep memory for; the plan on standard error shows what was chosen") \
     X(kv, "kv", 0, OPTION_CHOICE, "f16|bf16|q8_0|f32", 0, 0, GROUP_MODEL, "how keys and values are stored (f16)") \

@@ -170,8 +170,8 @@ static int add_target(unsigned char wanted[N_ROLES], const char *word, size_t n,
         wanted[role] = NAMED;
     if (found || role >= 0)
         return 0;
-    return error_set(err, ERROR_USAGE, "\"%.*s\" is no target of an adapter; there are attention, mlp, experts, all and "
-        "roles as q, k, v, attn_out, gate, up, down", (int)(n < 60 ? n : 60), word);
+    return error_set(err, ERROR_USAGE, "\"%.*s\" is no target of an adapter; there are attention, mlp, experts, all "
+        "and roles as q, k, v, attn_out, gate, up, down", (int)(n < 60 ? n : 60), word);
 }
 
 /* Of all modules keep those that have a wanted role, each role in one module. */

@@ -308,7 +308,8 @@ static void decode_vector(const struct save *s, const struct saved *t, int64_t r
         float add = role_shape(&s->spec, p->role, 0).kind == ROLE_GAIN ? shift : 0.0f;
         decode_row(&p->weight->tensor, row, scratch);
         for (int64_t c = 0; c < p->outputs; c++)
-            out[p->first + c * step] = scratch[role_output(&s->model->spec, p->role, s->spec.rope_interleaved, c)] + add;
+            out[p->first + c * step] = add
+                + scratch[role_output(&s->model->spec, p->role, s->spec.rope_interleaved, c)];
     }
 }
 

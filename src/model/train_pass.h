@@ -83,8 +83,8 @@ void train_pass_clear(struct train_pass *p);
  * The same seed leaves out the same. */
 void train_pass_seed(struct train_pass *p, uint64_t seed);
 
-/* What learns of the adapter, in a fixed order, into out (NULL: only count). What parts of a fused matrix have in common
- * is there once. */
+/* What learns of the adapter, in a fixed order, into out (NULL: only count). What parts of a fused matrix have in
+ * common is there once. */
 struct adapter_parameter {
     char name[64];                   /* "layers.3.q.lora_a" */
     bool vector;                     /* a magnitude */

@@ -24,6 +24,7 @@
 #include "infer/session.h"
 #include "kernel/kernel.h"
 #include "make_gguf.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "model/train_pass.h"
 #include "small_spm.h"
@@ -146,6 +147,48 @@ static int try_training(struct error *err)
     train_pass_close(pass);
     model_close(m);
     source_close(s);
+    return rc;
+}
+
+/* Made, written, read again, attached, trained; not a folder more or less than before when it fails. */
+static int try_adapter(struct error *err)
+{
+    const struct adapter_options made = { .rank = 2, .alpha = 2, .targets = "q,down", .magnitude = true };
+    char folder[4096];
+    struct source *s = NULL;
+    struct model *m = NULL;
+    struct adapter *a = NULL, *b = NULL;
+    struct train_pass *pass = NULL;
+    snprintf(folder, sizeof folder, "%s", test_join(root, "adapter"));
+    int rc = source_open(&s, test_join(root, "model.bin"), NULL, NULL, err);
+    if (rc == 0)
+        rc = model_open(&m, s, NULL, err);
+    if (rc == 0)
+        rc = adapter_new(&a, m, source_config(s), &made, 2, err);
+    if (rc == 0) {
+        rc = adapter_save(a, folder, "base", err);
+        assert_true(file_exists(folder) == (rc == 0));
+    }
+    if (rc == 0)
+        rc = adapter_open(&b, m, folder, err);
+    if (rc == 0)
+        rc = adapter_attach(b, m, 1, 2, err);
+    const struct train_options options = { .tokens_max = 3, .texts_max = 1, .logits_max = 2, .threads = 2,
+        .adapter = b };
+    if (rc == 0)
+        rc = train_pass_open(&pass, m, &options, err);
+    train_pass_close(pass);
+    adapter_close(b);
+    adapter_close(a);
+    model_close(m);
+    source_close(s);
+    char path[4200];
+    const char *const names[] = { "adapter_config.json", "adapter_model.safetensors" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        remove(path);
+    }
+    rmdir(folder);
     return rc;
 }
 
@@ -448,6 +491,7 @@ static const struct attempt {
     { "writing safetensors", try_write },
     { "a model and its session", try_session },
     { "a model and its training pass", try_training },
+    { "an adapter", try_adapter },
     { "a model and its rollouts", try_rollout },
     { "rewards", try_reward },
     { "a tokenizer inside a GGUF", try_tokenizer_gguf },

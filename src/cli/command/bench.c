@@ -349,8 +349,8 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_prompt_tokens, OPT_max_tokens, OPT_depth, OPT_batch, OPT_rounds,
-    OPT_threads, OPT_kv, OPT_cpu, OPT_force, OPT_json, OPT_quiet, OPT_COUNT };
+static const enum option_id takes[] = { OPT_model, OPT_adapter, OPT_prompt_tokens, OPT_max_tokens, OPT_depth,
+    OPT_batch, OPT_rounds, OPT_threads, OPT_kv, OPT_cpu, OPT_force, OPT_json, OPT_quiet, OPT_COUNT };
 
 static const char *const examples[] = { "wazn bench -m MODEL", "512 tokens read, 128 generated, three times",
     "wazn bench -m MODEL -t 1 --depth 4096", "one thread, behind a long text", "wazn bench -m MODEL -b 64 -r 9 --json",

@@ -254,11 +254,11 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_system, OPT_tools, OPT_reasoning, OPT_reasoning_budget,
-    OPT_show_reasoning, OPT_json_schema, OPT_date, OPT_free_headers, OPT_load, OPT_no_history, OPT_max_tokens, OPT_temp,
-    OPT_seed, OPT_chat_format, OPT_tokenizer, OPT_ctx, OPT_kv, OPT_threads, OPT_cpu, OPT_force, OPT_top_k, OPT_top_p,
-    OPT_min_p, OPT_typical, OPT_repetition_penalty, OPT_presence_penalty, OPT_frequency_penalty, OPT_logit_bias,
-    OPT_quiet, OPT_COUNT };
+static const enum option_id takes[] = { OPT_model, OPT_adapter, OPT_system, OPT_tools, OPT_reasoning,
+    OPT_reasoning_budget, OPT_show_reasoning, OPT_json_schema, OPT_date, OPT_free_headers, OPT_load, OPT_no_history,
+    OPT_max_tokens, OPT_temp, OPT_seed, OPT_chat_format, OPT_tokenizer, OPT_ctx, OPT_kv, OPT_threads, OPT_cpu,
+    OPT_force, OPT_top_k, OPT_top_p, OPT_min_p, OPT_typical, OPT_repetition_penalty, OPT_presence_penalty,
+    OPT_frequency_penalty, OPT_logit_bias, OPT_quiet, OPT_COUNT };
 
 static const char *const examples[] = { "wazn chat -m MODEL", "talk",
     "wazn chat -m MODEL --system \"Answer in French.\"", "with a system message",

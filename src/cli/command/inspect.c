@@ -80,6 +80,27 @@ static void add_model(json_t *out, const struct model *m)
     json_object_set_new(out, "context", json_integer(s->context));
 }
 
+static json_t *adapters_json(const struct loaded *l)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < l->n_adapters; i++) {
+        const struct loaded_adapter *a = &l->adapters[i];
+        struct adapter_about about;
+        struct buffer roles = { 0 };
+        adapter_describe(a->adapter, &about);
+        for (int r = 0; r < N_ROLES; r++)
+            if (about.roles[r])
+                buffer_printf(&roles, "%s%s", roles.used ? " " : "", role_name(r));
+        json_array_append_new(list, json_pack("{s:o, s:s, s:i, s:f, s:f, s:I, s:I, s:s}", "path",
+            json_string_new(a->path, strlen(a->path)), "kind",
+            about.magnitude ? "dora" : about.rank_stabilized ? "rslora" : "lora", "rank", about.rank, "alpha",
+            about.alpha, "scale", a->scale, "matrices", (json_int_t)about.modules, "parameters",
+            (json_int_t)about.parameters, "beside", roles.data ? roles.data : ""));
+        buffer_release(&roles);
+    }
+    return list;
+}
+
 static json_t *special_json(const struct tokenizer *t)
 {
     static const char *const names[TOKEN_ROLE_COUNT] = { [TOKEN_BOS] = "bos", [TOKEN_EOS] = "eos", [TOKEN_UNK] = "unk",
@@ -334,6 +355,8 @@ static int collect(struct loaded *l, json_t *out, struct error *err)
         rc = loaded_model(l, err);
     if (rc == 0 && has_weights) {
         add_model(out, l->model);
+        if (l->n_adapters > 0)
+            json_object_set_new(out, "adapters", adapters_json(l));
         rc = add_plan(out, l, err);
     }
     if (rc == 0 && l->args->at[OPT_sha256].set)
@@ -361,8 +384,8 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_ctx, OPT_kv, OPT_sha256, OPT_chat_format, OPT_tokenizer,
-    OPT_threads, OPT_cpu, OPT_json, OPT_quiet, OPT_COUNT };
+static const enum option_id takes[] = { OPT_model, OPT_adapter, OPT_ctx, OPT_kv, OPT_sha256, OPT_chat_format,
+    OPT_tokenizer, OPT_threads, OPT_cpu, OPT_json, OPT_quiet, OPT_COUNT };
 
 static const char *const examples[] = { "wazn inspect -m MODEL", "what it is, its licence and what it takes",
     "wazn inspect -m MODEL --ctx 32768 --kv q8_0", "the memory plan of a long context",

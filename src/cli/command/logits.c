@@ -141,8 +141,8 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_tokens, OPT_output, OPT_layers, OPT_ctx, OPT_kv, OPT_threads,
-    OPT_cpu, OPT_force, OPT_json, OPT_quiet, OPT_COUNT };
+static const enum option_id takes[] = { OPT_model, OPT_adapter, OPT_tokens, OPT_output, OPT_layers, OPT_ctx, OPT_kv,
+    OPT_threads, OPT_cpu, OPT_force, OPT_json, OPT_quiet, OPT_COUNT };
 
 static const char *const examples[] = { "wazn logits -m MODEL --tokens 1,2,3 -o out.safetensors",
     "row i tells what follows the first i + 1 tokens",
