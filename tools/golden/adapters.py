@@ -52,6 +52,10 @@ CASES = {
                                               target_parameters=EXPERTS)),
 }
 
+# Written before transformers 5 held experts in stacks: PEFT turns such folders into its own form as it reads them, so
+# their gradients have no names to compare by.
+EACH = {"experts_each": ("mixtral", dict(r=2, lora_alpha=5, target_modules=["q_proj", "w1", "w2", "w3"]))}
+
 
 def scale_of(name):
     return (7, 1.0) if "magnitude" in name else (9, 0.0) if "lora_A" in name else (10, 0.0)
@@ -128,6 +132,36 @@ def config_of(name, base, weights, options):
     return config, [[n, list(shape), *scale_of(n)] for n, shape in sorted(shapes.items())]
 
 
+def make_each(name):
+    base_name, options = EACH[name]
+    base, weights = read_case(base_name)
+    sizes, r, prefix = base["config"], options["r"], "base_model.model.model.layers."
+    dim, ffn = sizes["hidden_size"], sizes["intermediate_size"]
+    shapes = {}
+    for layer in range(sizes["num_hidden_layers"]):
+        modules = {f"{layer}.block_sparse_moe.experts.{e}.w{k}": (dim, ffn) if k == 2 else (ffn, dim)
+                   for e in range(sizes["num_local_experts"]) for k in (1, 2, 3)}
+        modules[f"{layer}.self_attn.q_proj"] = (dim, dim)
+        for module, (out, inner) in modules.items():
+            shapes[f"{prefix}{module}.lora_A.weight"] = (r, inner)
+            shapes[f"{prefix}{module}.lora_B.weight"] = (out, r)
+    table = [[n, list(shape), *scale_of(n)] for n, shape in sorted(shapes.items())]
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name, **options}
+    model = with_adapter(open_model(sizes, weights, torch.float32), config, {t[0]: weight(*t) for t in table},
+                         torch.float32)
+    write(name, base_name, config, base, {"tensors": table, "rows": rows_of(model, base["ids"])})
+    print(f"{name}: {len(table)} tensors")
+
+
+def write(name, base_name, config, base, lists, **more):
+    texts = [{"ids": i, "targets": t} for i, t in texts_of(base_name, base["ids"])]
+    out = {"base": base_name, "config": config, "texts": texts, **more}
+    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in out.items()]
+    for key, values in lists.items():
+        lines.append(f'"{key}": [\n' + ",\n".join(json.dumps(v) for v in values) + "\n]")
+    (FOLDER / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
 def make(name):
     base_name, options = CASES[name]
     base, weights = read_case(base_name)
@@ -148,14 +182,9 @@ def make(name):
     errors = {n: scaled_error(own[n].astype(np.float64), exact[n], sizes[n]) for n in exact}
     worst = max(errors, key=errors.get)
     assert errors[worst] < 2000, (name, worst, errors[worst])
-    out = {"base": base_name, "config": config, "texts": [{"ids": i, "targets": t} for i, t in texts],
-           "loss": number(loss, 12)}
-    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in out.items()]
-    lists = {"tensors": table, "gradients": [entry(n, exact[n], sizes[n], errors[n]) for n in sorted(exact)],
-             "rows": rows, "rows_exact": exact_rows}
-    for key, values in lists.items():
-        lines.append(f'"{key}": [\n' + ",\n".join(json.dumps(v) for v in values) + "\n]")
-    (FOLDER / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    write(name, base_name, config, base, {
+        "tensors": table, "gradients": [entry(n, exact[n], sizes[n], errors[n]) for n in sorted(exact)],
+        "rows": rows, "rows_exact": exact_rows}, loss=number(loss, 12))
     print(f"{name}: loss {loss:.6g}, {len(table)} tensors, float32 is off by {errors[worst]:.1f} units in {worst}")
 
 
@@ -175,8 +204,8 @@ def main():
         check(*sys.argv[2:5], [int(t) for t in sys.argv[6].split(",")])
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or CASES:
-        make(name)
+    for name in sys.argv[1:] or [*CASES, *EACH]:
+        (make_each if name in EACH else make)(name)
 
 
 if __name__ == "__main__":
