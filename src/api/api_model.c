@@ -56,7 +56,8 @@ static int open_parts(struct wazn_model *m, const char *path, const struct wazn_
     if (rc == 0 && o->adapter)
         rc = adapter_open(&m->adapter, m->model, o->adapter, err);
     if (rc == 0 && o->adapter)
-        rc = adapter_attach(m->adapter, m->model, o->adapter_scale == 0 ? 1 : (double)o->adapter_scale, cpu_cores(), err);
+        rc = adapter_attach(m->adapter, m->model, o->adapter_scale == 0 ? 1 : (double)o->adapter_scale, cpu_cores(),
+            err);
     return rc;
 }
 

@@ -19,17 +19,13 @@ struct weight *adapter_weight(struct model *m, const struct adapter_module *modu
     return &m->layers[module->layer].at[module->roles[part]];
 }
 
-static double scale_of(const struct adapter *a, const struct adapter_module *m)
-{
-    return m->alpha / (a->rank_stabilized ? sqrt(m->rank) : (double)m->rank);
-}
-
 /* Dropout's keys tell modules apart; the parts of one see the same inputs. */
 static void layout(struct adapter *a)
 {
     for (size_t i = 0; i < a->n; i++) {
         struct adapter_module *m = &a->modules[i];
         size_t ranks = (size_t)m->matrices * (size_t)m->rank;
+        m->scale = (float)(m->alpha / (a->rank_stabilized ? sqrt(m->rank) : (double)m->rank));
         m->a = arena_take(&a->arena, ranks * (size_t)m->cols, sizeof *m->a);
         for (int p = 0; p < m->n_parts; p++)
             m->b[p] = arena_take(&a->arena, ranks * (size_t)m->part_rows[p], sizeof *m->b[p]);
@@ -37,7 +33,7 @@ static void layout(struct adapter *a)
         m->magnitude = arena_take(&a->arena, lengths, sizeof *m->magnitude);
         float *norms = arena_take(&a->arena, lengths, sizeof *norms);
         for (int p = 0; p < m->n_parts; at += (size_t)m->part_rows[p++])
-            m->low[p] = (struct low_rank) { .rank = m->rank, .scale = (float)scale_of(a, m), .a = m->a, .b = m->b[p],
+            m->low[p] = (struct low_rank) { .rank = m->rank, .scale = m->scale, .a = m->a, .b = m->b[p],
                 .magnitude = m->magnitude ? m->magnitude + at : NULL, .norms = norms ? norms + at : NULL,
                 .dropout = (float)a->dropout, .key = (uint64_t)i };
     }
@@ -163,9 +159,9 @@ static int add_target(unsigned char wanted[N_ROLES], const char *word, size_t n,
             found = true;
         }
     int role = role_find(word, n);
-    if (role >= N_LAYER_ROLES)
-        return error_set(err, ERROR_UNSUPPORTED, "an adapter beside \"%.*s\": embeddings and outputs have none", (int)n,
-            word);
+    if (role >= N_LAYER_ROLES || role == ROLE_router)
+        return error_set(err, ERROR_UNSUPPORTED, "\"%.*s\" as target: embeddings, outputs and routers have no adapters",
+            (int)n, word);
     if (role >= 0)
         wanted[role] = NAMED;
     if (found || role >= 0)
@@ -304,7 +300,7 @@ int adapter_attach(struct adapter *a, struct model *m, double scale, int threads
         return error_set(err, ERROR_USAGE, "an adapter's scale is %g", scale);
     for (size_t i = 0; i < a->n; i++)
         for (int p = 0; p < a->modules[i].n_parts; p++)
-            a->modules[i].low[p].scale = (float)(scale_of(a, &a->modules[i]) * scale);
+            a->modules[i].low[p].scale = a->modules[i].scale * (float)scale;
     int rc = find_norms(a, false, threads, err);
     if (rc)
         return rc;
@@ -312,7 +308,13 @@ int adapter_attach(struct adapter *a, struct model *m, double scale, int threads
         for (int p = 0; p < a->modules[i].n_parts; p++)
             *list_end(adapter_weight(m, &a->modules[i], p)) = &a->modules[i].low[p];
     a->attached = m;
+    a->strength = scale;
     return 0;
+}
+
+int adapter_refresh(struct adapter *a, int threads, struct error *err)
+{
+    return find_norms(a, false, threads, err);
 }
 
 static void detach(struct adapter *a)

@@ -47,6 +47,9 @@ void adapter_close(struct adapter *a);
  * before this must not be used any more. Once for each adapter. */
 int adapter_attach(struct adapter *a, struct model *m, double scale, int threads, struct error *err);
 
+/* What is attached has learned since: its rows, where it has magnitudes, are as long as they are now. */
+int adapter_refresh(struct adapter *a, int threads, struct error *err);
+
 struct adapter_about {
     int rank;             /* the largest */
     double alpha, dropout;

@@ -26,6 +26,7 @@ struct adapter_module {
     int64_t rows, cols;   /* of all parts */
     int rank;
     double alpha;
+    float scale;          /* that alpha and rank make */
     float *a, *b[ADAPTER_PARTS], *magnitude; /* as in struct low_rank; magnitude: of part after part */
     struct low_rank low[ADAPTER_PARTS];
 };
@@ -33,6 +34,7 @@ struct adapter_module {
 struct adapter {
     const struct model *base;
     struct model *attached; /* NULL: not */
+    double strength;        /* what it was attached with */
     struct arena arena;     /* all numbers */
     struct adapter_module *modules; /* (n) */
     size_t n;

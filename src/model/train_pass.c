@@ -83,6 +83,7 @@ static void take_adapter_gradients(struct train_pass *p, size_t i)
         struct low_rank *low = &p->beside[i * ADAPTER_PARTS + (size_t)k];
         *low = m->low[k];
         low->next = NULL;
+        low->scale = m->scale;
         low->a_gradient = to_a;
         low->b_gradient = to_b;
         low->magnitude_gradient = to_magnitude ? to_magnitude + at : NULL;
@@ -192,8 +193,9 @@ static int check_attached(const struct model *m, const struct adapter *a, struct
     for (int l = 0; l < m->spec.layers; l++)
         for (int r = 0; r < N_LAYER_ROLES; r++) {
             const struct low_rank *low = m->layers[l].at[r].low_rank;
-            if (low && (low->next || (a && a->attached != m)))
-                return error_set(err, ERROR_USAGE, "a training pass over a model with other adapters attached");
+            if (low && (low->next || (a && (a->attached != m || a->strength < 1 || a->strength > 1))))
+                return error_set(err, ERROR_USAGE, "a training pass over a model with other adapters attached, or with "
+                    "its own at another scale than 1");
         }
     return 0;
 }

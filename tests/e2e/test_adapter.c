@@ -69,7 +69,8 @@ static char *said_new(const char *m, const char *with)
 {
     struct program p;
     if (with)
-        RUN(&p, 0, NULL, "run", "-m", m, "--raw", "--temp", "0", "-n", "24", "-q", "-t", "2", "--adapter", with, "Line");
+        RUN(&p, 0, NULL, "run", "-m", m, "--raw", "--temp", "0", "-n", "24", "-q", "-t", "2", "--adapter", with,
+            "Line");
     else
         RUN(&p, 0, NULL, "run", "-m", m, "--raw", "--temp", "0", "-n", "24", "-q", "-t", "2", "Line");
     char *out = strdup(p.output.data);

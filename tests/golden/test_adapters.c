@@ -394,6 +394,26 @@ static struct adapter *new_adapter(const struct adapted *t, const struct adapter
     return a;
 }
 
+/* What has learned while it is attached is what a reader of its folder gets. */
+static void check_sessions(struct adapted *t, const float *before)
+{
+    const struct cut whole = { &format_f32, 2, t->base.n_ids, 0 };
+    const size_t bytes = (size_t)t->base.n_ids * (size_t)t->r.spec->vocabulary * sizeof(float);
+    char out[CASE_PATH_MAX];
+    save(t, out);
+    assert_int_equal(adapter_refresh(t->adapter, 2, NULL), 0);
+    float *now = runner_logits_new(&t->r, t->base.ids, t->base.n_ids, &whole);
+    assert_memory_not_equal(now, before, bytes);
+    adapter_close(t->adapter);
+    snprintf(t->folder, sizeof t->folder, "%s", out);
+    open_adapter(t);
+    attach(t, 1);
+    float *read = runner_logits_new(&t->r, t->base.ids, t->base.n_ids, &whole);
+    assert_memory_equal(read, now, bytes);
+    free(now);
+    free(read);
+}
+
 /* They change nothing, learn, and leave out what the seed says. */
 static void new_ones(void **state)
 {
@@ -438,6 +458,7 @@ static void new_ones(void **state)
         free(list);
         train_pass_close(all);
         train_pass_close(some);
+        check_sessions(&t, after);
         free(before);
         free(after);
         adapted_close(&t);
@@ -461,10 +482,9 @@ static void others_are_refused(void **state)
     static const struct {
         const char *targets;
         int rank, code;
-        bool magnitude;
-    } wrong[] = { { "q,nothing", 4, ERROR_USAGE, false }, { "output", 4, ERROR_UNSUPPORTED, false },
-        { "token_embedding", 4, ERROR_UNSUPPORTED, false }, { "q", 0, ERROR_USAGE, false },
-        { "expert_up", 4, ERROR_USAGE, false }, { "attn_norm", 4, ERROR_USAGE, false }, { "", 4, ERROR_USAGE, false } };
+    } wrong[] = { { "q,nothing", 4, ERROR_USAGE }, { "output", 4, ERROR_UNSUPPORTED },
+        { "token_embedding", 4, ERROR_UNSUPPORTED }, { "router", 4, ERROR_UNSUPPORTED }, { "q", 0, ERROR_USAGE },
+        { "expert_up", 4, ERROR_USAGE }, { "attn_norm", 4, ERROR_USAGE }, { "", 4, ERROR_USAGE } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct adapter_options o = { .rank = wrong[i].rank, .alpha = 1, .targets = wrong[i].targets };
         assert_int_equal(adapter_new(&a, t.r.model, t.base.config, &o, 1, &err), wrong[i].code);

@@ -69,12 +69,13 @@ static void layout_low_rank(struct flow_scratch *s, const struct flow_shape *sha
     size_t tokens = (size_t)shape->tokens_max, slots = tokens * (size_t)shape->experts_used;
     size_t rows = larger(tokens, slots), rank = (size_t)shape->rank_max;
     size_t taken = larger((size_t)shape->dim, (size_t)shape->expert_ffn), width = (size_t)shape->width_max;
+    size_t made = larger(width, (size_t)shape->experts); /* by any linear, the router's too */
     bool drops = shape->training && shape->dropout, stretches = shape->training && shape->magnitudes;
     s->inner = arena_take(a, rows * rank, sizeof(float));
     s->inner_gradient = arena_take(a, shape->training ? rows * rank : 0, sizeof(float));
     s->dropped = arena_take(a, drops ? larger(tokens * width, slots * taken) : 0, sizeof(float));
     s->beside_tensors = arena_take(a, (size_t)shape->experts, sizeof *s->beside_tensors);
-    s->stretched = arena_take(a, stretches ? tokens * width : 0, sizeof(float));
+    s->stretched = arena_take(a, stretches ? tokens * made : 0, sizeof(float));
 }
 
 static void layout_training(struct flow_scratch *s, const struct flow_shape *shape, struct arena *a)

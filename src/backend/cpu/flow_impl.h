@@ -35,7 +35,7 @@ struct flow_scratch {
     /* What lies beside weights; rows are tokens or slots. */
     float *inner, *inner_gradient; /* (rows, rank_max): scale A x, and when training its gradient */
     float *dropped;                /* (rows, cols) x without what is left out, then its gradient */
-    float *stretched;              /* (tokens_max, width_max) */
+    float *stretched;              /* (tokens_max, outputs of any linear) */
     struct tensor *beside_tensors; /* (experts) */
 
     /* Experts. A slot is one token's use of one expert; slots are sorted by expert. */
