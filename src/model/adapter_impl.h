@@ -7,6 +7,7 @@
 #include "model/adapter.h"
 #include "model/model_impl.h"
 #include "model/names.h"
+#include "model/parameter.h"
 
 #define ADAPTER_PARTS 3
 #define ADAPTER_CONFIG "adapter_config.json"
@@ -57,6 +58,8 @@ void adapter_module_stem(char out[NAME_SIZE], const struct adapter_module *m, in
 /* Numbers and what operations see. Ranks and alphas are set. */
 int adapter_reserve(struct adapter *a, struct error *err);
 struct weight *adapter_weight(struct model *m, const struct adapter_module *module, int part);
+/* What learns of it, into out (NULL: only count); beside: (n, ADAPTER_PARTS), with gradients. B lies transposed. */
+size_t adapter_parameters(const struct adapter *a, const struct low_rank *beside, struct parameter *out);
 /* Where output `row` of the file's B, expert and rank k, lies; and output `row` of its magnitude. */
 float *adapter_b_at(const struct adapter *a, const struct adapter_module *m, int64_t row, int expert, int k);
 float *adapter_magnitude_at(const struct adapter *a, const struct adapter_module *m, int64_t row);

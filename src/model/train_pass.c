@@ -5,7 +5,6 @@
 #include "model/block.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,47 +259,6 @@ void train_pass_seed(struct train_pass *p, uint64_t seed)
     p->blocks.flow.dropout_seed = p->options.scores_only ? 0 : seed;
 }
 
-static void fill_parameter(struct adapter_parameter *out, const struct adapter_module *m, int part, const char *which)
-{
-    *out = (struct adapter_parameter) { .matrices = m->matrices, .rows = m->rank };
-    snprintf(out->name, sizeof out->name, "layers.%d.%s.%s", m->layer, role_name(m->roles[part]), which);
-}
-
-size_t train_pass_adapter(const struct train_pass *p, struct adapter_parameter *out)
-{
-    const struct adapter *a = p->options.adapter;
-    struct adapter_parameter unused;
-    size_t n = 0;
-    for (size_t i = 0; a && i < a->n; i++) {
-        const struct adapter_module *m = &a->modules[i];
-        const struct low_rank *low = &p->beside[i * ADAPTER_PARTS];
-        struct adapter_parameter *at = out ? &out[n] : &unused;
-        fill_parameter(at, m, 0, "lora_a");
-        at->cols = m->cols;
-        at->data = m->a;
-        at->gradient = low->a_gradient;
-        n++;
-        for (int k = 0; k < m->n_parts; k++, n++) {
-            at = out ? &out[n] : &unused;
-            fill_parameter(at, m, k, "lora_b");
-            at->cols = m->part_rows[k];
-            at->data = m->b[k];
-            at->gradient = low[k].b_gradient;
-        }
-        if (!m->magnitude)
-            continue;
-        at = out ? &out[n] : &unused;
-        fill_parameter(at, m, 0, "magnitude");
-        at->vector = true;
-        at->rows = 1;
-        at->cols = m->rows;
-        at->data = m->magnitude;
-        at->gradient = low->magnitude_gradient;
-        n++;
-    }
-    return n;
-}
-
 const struct weight *train_pass_weight(const struct train_pass *p, int role, int layer)
 {
     return role < N_LAYER_ROLES ? &p->layers[layer].at[role] : &p->global->at[role - N_LAYER_ROLES];
@@ -334,6 +292,8 @@ size_t train_pass_parameters(const struct train_pass *p, struct parameter *out)
                 fill_parameter(&out[n], &p->model->spec, w, role, l);
             n++;
         }
+    if (p->options.adapter)
+        n += adapter_parameters(p->options.adapter, p->beside, out ? out + n : NULL);
     return n;
 }
 

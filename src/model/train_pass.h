@@ -83,21 +83,12 @@ void train_pass_clear(struct train_pass *p);
  * The same seed leaves out the same. */
 void train_pass_seed(struct train_pass *p, uint64_t seed);
 
-/* What learns of the adapter, in a fixed order, into out (NULL: only count). What parts of a fused matrix have in
- * common is there once. */
-struct adapter_parameter {
-    char name[64];                   /* "layers.3.q.lora_a" */
-    bool vector;                     /* a magnitude */
-    int64_t matrices, rows, cols;    /* matrices: of each expert one; rows: the rank. B lies transposed */
-    float *data, *gradient;          /* (matrices, rows, cols) */
-};
-size_t train_pass_adapter(const struct train_pass *p, struct adapter_parameter *out);
-
 /* A weight with its gradient (NULL: does not learn); layer is ignored for global roles. tensor.format and experts both
  * NULL: the model has none. */
 const struct weight *train_pass_weight(const struct train_pass *p, int role, int layer);
 
-/* All that learns, in a fixed order, into out (NULL: only count). Weights that model_own gave memory to. */
+/* All that learns, in a fixed order, into out (NULL: only count): weights that model_own gave memory to, or
+ * the adapter's matrices and magnitudes (what parts of a fused matrix have in common once). */
 size_t train_pass_parameters(const struct train_pass *p, struct parameter *out);
 
 #endif

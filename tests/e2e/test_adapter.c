@@ -30,13 +30,13 @@ static void fill(struct adapter *a, const struct model *m)
     struct random r;
     random_seed(&r, 3);
     assert_int_equal(train_pass_open(&p, m, &o, NULL), 0);
-    size_t n = train_pass_adapter(p, NULL);
-    struct adapter_parameter *list = calloc(n, sizeof *list);
+    size_t n = train_pass_parameters(p, NULL);
+    struct parameter *list = calloc(n, sizeof *list);
     assert_non_null(list);
-    train_pass_adapter(p, list);
+    train_pass_parameters(p, list);
     for (size_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < list[i].rows * list[i].cols && !list[i].vector; k++)
-            list[i].data[k] = (float)(random_normal(&r) * 0.1);
+        for (size_t k = 0; k < parameter_count(&list[i]) && list[i].kind == PARAMETER_MATRIX; k++)
+            ((float *)list[i].data)[k] = (float)(random_normal(&r) * 0.1);
     free(list);
     train_pass_close(p);
 }

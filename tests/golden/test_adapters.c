@@ -293,28 +293,23 @@ static struct train_pass *open_pass(const struct adapted *t, const struct train_
     return p;
 }
 
-static struct adapter_parameter *parameters_new(const struct train_pass *p, size_t *n)
+static struct parameter *parameters_new(const struct train_pass *p, size_t *n)
 {
-    *n = train_pass_adapter(p, NULL);
-    struct adapter_parameter *list = calloc(*n, sizeof *list);
+    *n = train_pass_parameters(p, NULL);
+    struct parameter *list = calloc(*n, sizeof *list);
     assert_non_null(list);
-    assert_int_equal(train_pass_adapter(p, list), *n);
+    assert_int_equal(train_pass_parameters(p, list), *n);
     return list;
-}
-
-static size_t count_of(const struct adapter_parameter *p)
-{
-    return (size_t)(p->matrices * p->rows * p->cols);
 }
 
 static void assert_same_gradients(const struct train_pass *a, const struct train_pass *b, bool same)
 {
     size_t n, m;
     bool all = true;
-    struct adapter_parameter *x = parameters_new(a, &n), *y = parameters_new(b, &m);
+    struct parameter *x = parameters_new(a, &n), *y = parameters_new(b, &m);
     assert_int_equal(n, m);
     for (size_t i = 0; i < n; i++)
-        all = all && memcmp(x[i].gradient, y[i].gradient, count_of(&x[i]) * sizeof(float)) == 0;
+        all = all && memcmp(x[i].gradient, y[i].gradient, parameter_count(&x[i]) * sizeof(float)) == 0;
     assert_true(all == same);
     free(x);
     free(y);
@@ -342,9 +337,9 @@ static void check_gradients(struct adapted *t, const struct train_pass *p, struc
     const json_t *list = json_object_get(t->golden.json, "gradients"), *entry;
     char out[CASE_PATH_MAX];
     size_t n, i;
-    struct adapter_parameter *parameters = parameters_new(p, &n);
+    struct parameter *parameters = parameters_new(p, &n);
     for (size_t k = 0; k < n; k++)
-        memcpy(parameters[k].data, parameters[k].gradient, count_of(&parameters[k]) * sizeof(float));
+        memcpy(parameters[k].data, parameters[k].gradient, parameter_count(&parameters[k]) * sizeof(float));
     save(t, out);
     tensors_open(&file, out);
     assert_int_equal(json_array_size(list), file.table.count);
@@ -450,10 +445,10 @@ static void new_ones(void **state)
             train_pass_close(other);
         }
         size_t n; /* a step down the gradient */
-        struct adapter_parameter *list = parameters_new(all, &n);
+        struct parameter *list = parameters_new(all, &n);
         for (size_t k = 0; k < n; k++)
-            for (size_t x = 0; x < count_of(&list[k]); x++)
-                list[k].data[x] -= 0.05f * list[k].gradient[x];
+            for (size_t x = 0; x < parameter_count(&list[k]); x++)
+                ((float *)list[k].data)[x] -= 0.05f * list[k].gradient[x];
         assert_true(train(all, &t) < loss);
         free(list);
         train_pass_close(all);
