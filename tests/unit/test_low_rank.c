@@ -4,6 +4,7 @@
 #include "backward_case.h"
 
 #include "backend/cpu/low_rank.h"
+#include "tensor/half.h"
 
 /* ---- linear ---- */
 
@@ -35,6 +36,13 @@ static float *mask_new(const struct low_case *c)
     return mask;
 }
 
+/* As gradients meet it on their way through the base: rounded by the rule of matmul_backward.h. */
+static double rounded(const struct low_case *c, float x)
+{
+    const struct format *f = c->base->weight.tensor.format;
+    return kernels.dots[f->id] && f->pair != FORMAT_f32 ? (double)f32_from_bf16(bf16_from_f32(x)) : (double)x;
+}
+
 static double low_loss(const struct op *op)
 {
     const struct low_case *c = op->arg;
@@ -48,14 +56,14 @@ static double low_loss(const struct op *op)
                 inner[k] += (double)(c->dropout > 0 ? mask[t * c->in + i] : 1) * x[t * c->in + i] * a[k * c->in + i];
         }
         for (int o = 0; o < c->out; o++) {
-            double y = 0;
+            const float dy = op->weights[t * c->out + o];
+            double by = c->magnitude ? op->in[MAGNITUDE].wide[o] / norm_of(o) : 1, through = 0, beside = 0;
             for (int i = 0; i < c->in; i++)
-                y += x[t * c->in + i] * (double)c->base->values[o * c->in + i];
+                through += x[t * c->in + i] * rounded(c, c->base->values[o * c->in + i]);
             for (int k = 0; k < c->rank; k++)
-                y += (double)SCALE * inner[k] * b[k * c->out + o];
-            y *= c->magnitude ? op->in[MAGNITUDE].wide[o] / norm_of(o) : 1;
-            y += c->bias ? op->in[op->n - 1].wide[o] : 0;
-            loss += (double)op->weights[t * c->out + o] * y;
+                beside += (double)SCALE * inner[k] * b[k * c->out + o];
+            loss += by * (rounded(c, dy) * through + (double)dy * beside);
+            loss += c->bias ? (double)dy * op->in[op->n - 1].wide[o] : 0;
         }
     }
     free(mask);
