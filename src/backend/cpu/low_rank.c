@@ -76,6 +76,24 @@ const float *low_rank_dropped(struct flow *f, const struct beside *p, const stru
 
 /* ---- forward ---- */
 
+static void scale_inner(const struct flow *f, const struct beside *p, const struct low_rank *low)
+{
+    for (size_t i = 0; i < (size_t)p->first[p->groups] * (size_t)low->rank; i++)
+        f->scratch->inner[i] *= low->scale;
+}
+
+bool low_rank_joins(const struct flow *f, const struct weight *w, const struct value *x, struct tensor *a,
+    struct matmul *product)
+{
+    const struct low_rank *low = w->low_rank;
+    if (!low || low_rank_drops(f, low))
+        return false;
+    assert(low->rank <= f->scratch->shape.rank_max);
+    *a = low_rank_matrix(low, low->a, 0, x->width);
+    *product = (struct matmul) { .w = a, .x = x->data, .y = f->scratch->inner, .count = f->tokens };
+    return true;
+}
+
 void low_rank_inner(struct flow *f, const struct beside *p, const struct low_rank *low, const float *x)
 {
     const struct flow_scratch *s = f->scratch;
@@ -92,8 +110,7 @@ void low_rank_inner(struct flow *f, const struct beside *p, const struct low_ran
                 .y = s->inner + first * (size_t)low->rank, .count = p->first[g + 1] - p->first[g] };
     }
     matmul_run(f, products, n);
-    for (size_t i = 0; i < (size_t)p->first[p->groups] * (size_t)low->rank; i++)
-        s->inner[i] *= low->scale;
+    scale_inner(f, p, low);
 }
 
 struct outer_job {
@@ -135,10 +152,13 @@ void low_rank_outer(struct flow *f, const struct beside *p, const struct low_ran
     parallel_run(f, beside_parts(p->rows), (double)p->first[p->groups] * low->rank * (double)p->rows, outer_part, &job);
 }
 
-void low_rank_add(struct flow *f, const struct beside *p, const struct tensor *bias, float *y)
+void low_rank_add(struct flow *f, const struct beside *p, const struct tensor *bias, float *y, bool joined)
 {
     for (const struct low_rank *low = p->weight->low_rank; low; low = low->next) {
-        low_rank_inner(f, p, low, low_rank_dropped(f, p, low));
+        if (joined && low == p->weight->low_rank)
+            scale_inner(f, p, low);
+        else
+            low_rank_inner(f, p, low, low_rank_dropped(f, p, low));
         low_rank_outer(f, p, low, low->next ? NULL : bias, y);
     }
 }

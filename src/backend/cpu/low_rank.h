@@ -5,6 +5,7 @@
 #define WAZN_BACKEND_CPU_LOW_RANK_H
 
 #include "backend/backend.h"
+#include "backend/cpu/matmul.h"
 
 struct beside {
     const struct weight *weight;
@@ -17,8 +18,13 @@ struct beside {
 /* Some of what lies beside a weight has a magnitude: a bias then waits until it is stretched. */
 bool low_rank_stretches(const struct weight *w);
 
-/* y (rows, beside rows) = what all of it makes of y and x. bias: added behind it; NULL: none. */
-void low_rank_add(struct flow *f, const struct beside *p, const struct tensor *bias, float *y);
+/* The product with the first A, to be run beside that with W, whose threads it shares: false where there is none, or x
+ * is not what it takes. a: room for its tensor. */
+bool low_rank_joins(const struct flow *f, const struct weight *w, const struct value *x, struct tensor *a,
+    struct matmul *product);
+/* y (rows, beside rows) = what all of it makes of y and x. bias: added behind it; NULL: none. joined: low_rank_joins's
+ * product was run. */
+void low_rank_add(struct flow *f, const struct beside *p, const struct tensor *bias, float *y, bool joined);
 
 /* From the gradient of y to those of x, A and B; a magnitude is low_rank_stretch_backward's. dx may be NULL. weights:
  * also those of A and B; else p->x is not read. */
@@ -42,7 +48,7 @@ void low_rank_mask(float *mask, const struct flow *f, const struct low_rank *low
 /* (rank, columns) of group g, one of a or b, as a tensor. */
 struct tensor low_rank_matrix(const struct low_rank *low, const float *all, int group, int64_t columns);
 
-#define BESIDE_COLUMNS 256 /* that one thread takes at a time */
+#define BESIDE_COLUMNS 128 /* that one thread takes at a time */
 #define MASK_COLUMNS 256
 
 static inline int beside_parts(int64_t columns)

@@ -122,7 +122,7 @@ static void run_experts(struct flow *f, const struct expert_product *products, i
         const struct weight *w = products[i].w;
         const struct beside beside = { w, w->experts[0].rows, w->experts[0].cols, s->expert_first, experts,
             products[i].x };
-        low_rank_add(f, &beside, NULL, products[i].y);
+        low_rank_add(f, &beside, NULL, products[i].y, false);
     }
 }
 
