@@ -151,6 +151,17 @@ enum option_group {
     X(sample_prompt, "sample-prompt", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, "what it goes on from (nothing)") \
     X(separator, "separator", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, \
         "what stands between the documents of a .txt file, \\n for a line end (a file is one document)") \
+    X(method, "method", 0, OPTION_CHOICE, "lora|full", 0, 0, GROUP_TRAINING, \
+        "what learns: a low-rank adapter beside the matrices, or all weights (lora)") \
+    X(rank, "rank", 0, OPTION_WHOLE, "N", 1, 4096, GROUP_TRAINING, "of the adapter's matrices (16)") \
+    X(alpha, "alpha", 0, OPTION_REAL, "X", 0.0001, 1000000, GROUP_TRAINING, \
+        "what the adapter adds is multiplied by alpha / rank (twice the rank)") \
+    X(targets, "targets", 0, OPTION_TEXT, "NAMES", 0, 0, GROUP_TRAINING, \
+        "matrices with an adapter: attention, mlp, experts, all, or names as q,v (all)") \
+    X(dora, "dora", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, "the lengths of rows are learned apart (DoRA)") \
+    X(dropout, "dropout", 0, OPTION_REAL, "P", 0, 0.95, GROUP_TRAINING, \
+        "share of an adapter's inputs that are left out at random in each step (0)") \
+    X(rslora, "rslora", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, "alpha / sqrt(rank) instead of alpha / rank") \
     X(preview, "preview", 0, OPTION_WHOLE, "N", 0, 1000000, GROUP_TRAINING, \
         "show the first N samples with what would be learned of them, and train nothing") \
     X(data_form, "data-form", 0, OPTION_CHOICE, "auto|chat|completion|text|preference|prompt", 0, 0, GROUP_TRAINING, \

@@ -109,7 +109,7 @@ static int set_pass(struct training *t, struct error *err)
     int64_t logits = LOGITS_BYTES / (2 * (int64_t)sizeof(float) * model_spec(t->l.model)->vocabulary);
     t->pass_options = (struct train_options) { .tokens_max = (int)pass, .texts_max = texts,
         .logits_max = at_most((int64_t)pass, logits < 16 ? 16 : logits), .threads = (int)whole(t, OPT_threads,
-        (uint64_t)cpu_cores()), .checkpoint = t->args->at[OPT_recompute].set };
+        (uint64_t)cpu_cores()), .checkpoint = t->args->at[OPT_recompute].set, .adapter = t->adapter };
     return 0;
 }
 
@@ -251,6 +251,12 @@ static int publish_model(void *context, const char *folder, struct error *err)
     return publish(&report, t->l.source, t->l.model, t->l.tokenizer, &o, err);
 }
 
+static int save_adapter(void *context, const char *folder, struct error *err)
+{
+    const struct training *t = context;
+    return adapter_save(t->adapter, folder, source_path(t->l.source), err);
+}
+
 /* Seconds and tokens of the steps that were made before. */
 static int read_past(struct training *t, const char *path, uint64_t step, struct error *err)
 {
@@ -302,17 +308,18 @@ static int begin(struct training *t, struct error *err)
     return rc;
 }
 
-/* The model under its final name. One of an earlier, shorter try is replaced. */
+/* Under its final name. One of an earlier, shorter try is replaced. */
 static int finish(struct training *t, struct error *err)
 {
     char path[TRAINING_PATH];
-    int rc = training_path(path, t, "model", err);
+    const char *what = t->adapter ? "adapter" : "model";
+    int rc = training_path(path, t, what, err);
     if (rc == 0)
         rc = folder_remove(path, err);
     if (rc == 0)
-        rc = publish_model(t, path, err);
+        rc = t->options.save(t, path, err);
     if (rc == 0 && !t->args->at[OPT_quiet].set)
-        fprintf(stderr, "wazn: the model is in %s, the curves are in %s/report.html\n", path, t->folder);
+        fprintf(stderr, "wazn: the %s is in %s, the curves are in %s/report.html\n", what, path, t->folder);
     return rc;
 }
 
@@ -338,7 +345,7 @@ static int run(struct training *t, struct error *err)
 
 int training_run(struct training *t, struct error *err)
 {
-    t->options.save = publish_model;
+    t->options.save = t->adapter ? save_adapter : publish_model;
     t->options.save_context = t;
     int rc = set_pass(t, err);
     if (rc == 0)
@@ -347,7 +354,7 @@ int training_run(struct training *t, struct error *err)
         rc = set_options(t, err);
     if (rc == 0)
         rc = fill_identity(t, err);
-    if (rc == 0)
+    if (rc == 0 && !t->adapter)
         rc = model_own(t->l.model, t->narrow ? &format_bf16 : &format_f32, NULL, err);
     if (rc == 0)
         rc = open_trainer(t, err);
@@ -359,6 +366,7 @@ void training_close(struct training *t)
     train_log_close(t->log);
     trainer_close(t->trainer);
     train_pass_close(t->pass);
+    adapter_close(t->adapter);
     packing_close(t->likelihood.packing);
     packing_close(t->likelihood.held_out);
     dataset_close(t->data);

@@ -4,6 +4,7 @@
 #define WAZN_CLI_TRAINING_H
 
 #include "cli/load.h"
+#include "model/adapter.h"
 #include "train/log.h"
 #include "train/objective/likelihood.h"
 #include "train/trainer.h"
@@ -29,6 +30,7 @@ struct training {
     struct dataset *data, *held_out;    /* held_out: NULL, or what is measured now and then */
     int longest;                        /* tokens of the longest text that will be learned from */
     size_t samples;                     /* such texts */
+    struct adapter *adapter;            /* that alone learns; NULL: all weights do */
     double lr, weight_decay;            /* where the options say nothing */
     json_t *identity;                   /* of the run; the caller puts in what the model and the data are */
     const char *folder;                 /* of the run; training_folder sets it */
@@ -67,7 +69,7 @@ void training_sizes(struct training *t);
 /* Put the digest of data under a key of t->identity. */
 int training_identify(struct training *t, const char *key, const struct dataset *d, struct error *err);
 
-/* The whole run. Afterwards the model stands in "model" in its folder. */
+/* The whole run. Afterwards what was learned stands in its folder: "model", or "adapter". */
 int training_run(struct training *t, struct error *err);
 void training_close(struct training *t);
 

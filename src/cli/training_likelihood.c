@@ -14,6 +14,7 @@ static int open_packings(struct training *t, struct error *err)
     if (rc == 0 && t->held_out)
         rc = training_identify(t, "held_out", t->held_out, err);
     t->likelihood.held = t->held_out;
+    t->likelihood.seed = t->packing.seed;
     t->objective = likelihood_objective(&t->likelihood);
     return rc;
 }

@@ -110,7 +110,9 @@ static int write_sample(struct training *t, uint64_t step, struct error *err)
     struct session *s = NULL;
     struct sampler *sampler = NULL;
     struct tokens ids = { 0 };
-    int rc = encode_prompt(t, &ids, err);
+    int rc = t->adapter ? adapter_refresh(t->adapter, t->options.threads, err) : 0;
+    if (rc == 0)
+        rc = encode_prompt(t, &ids, err);
     int64_t wanted = (int64_t)ids.used + SAMPLE_TOKENS;
     o.context = wanted < spec->context ? (int)wanted : spec->context;
     if (rc == 0)

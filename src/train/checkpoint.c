@@ -17,7 +17,7 @@
 #define DIGITS 8
 #define STATE "state.safetensors"
 #define RUN "run.json"
-#define LEARNED "model"
+#define LEARNED "learned"
 #define RUN_BYTES_MAX ((size_t)16 << 20)
 #define LIST_MAX 4096
 

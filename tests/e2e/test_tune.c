@@ -71,9 +71,9 @@ static void conversations_are_learned(void **state)
     double losses[64], held[8];
     char folder[4096];
     snprintf(folder, sizeof folder, "%s", test_join(test_folder(), "run"));
-    RUN(&p, 0, NULL, "tune", "-m", model(), "-o", folder, "--lr", "0.02", "--epochs", "4", "--batch-tokens", "256",
-        "--pass-tokens", "128", "--validation", "0.1", "--validate-every", "5", "--sample-prompt", "say 3", "-t", "2",
-        chats());
+    RUN(&p, 0, NULL, "tune", "-m", model(), "-o", folder, "--method", "full", "--lr", "0.02", "--epochs", "4",
+        "--batch-tokens", "256", "--pass-tokens", "128", "--validation", "0.1", "--validate-every", "5",
+        "--sample-prompt", "say 3", "-t", "2", chats());
     assert_non_null(strstr(p.errors.data, "validation loss"));
     program_release(&p);
     int n = read_losses(losses, 64, folder, "step"), measured = read_losses(held, 8, folder, "validation");
@@ -82,6 +82,37 @@ static void conversations_are_learned(void **state)
     RUN(&p, 0, NULL, "run", "-m", test_join(folder, "model"), "--temp", "0", "-n", "12", "-q", "say 4");
     assert_non_null(strstr(p.output.data, "It is"));
     program_release(&p);
+}
+
+/* The base stays as it is, what was learned stands beside it; a merged model says the same. */
+static void adapters_are_learned(void **state)
+{
+    (void)state;
+    struct program p;
+    double losses[64];
+    char folder[4096], merged[4096];
+    snprintf(folder, sizeof folder, "%s", test_join(test_folder(), "run"));
+    snprintf(merged, sizeof merged, "%s", test_join(test_folder(), "merged"));
+    RUN(&p, 0, NULL, "tune", "-m", model(), "-o", folder, "--rank", "6", "--lr", "0.05", "--epochs", "8",
+        "--batch-tokens", "256", "--pass-tokens", "128", "--dropout", "0.05", "--sample-every", "0", "-t", "2",
+        chats());
+    program_release(&p);
+    int n = read_losses(losses, 64, folder, "step");
+    if (!(n > 40 && losses[n - 1] < 0.85 * losses[0]))
+        fail_msg("%d steps, loss %g to %g", n, losses[0], losses[n - 1]);
+    RUN(&p, 0, NULL, "run", "-m", model(), "--adapter", test_join(folder, "adapter"), "--temp", "0", "-n", "6", "-q",
+        "say 4");
+    char *said = strdup(p.output.data);
+    program_release(&p);
+    RUN(&p, 0, NULL, "merge", "-m", model(), "--adapter", test_join(folder, "adapter"), "-o", merged, "-q");
+    program_release(&p);
+    RUN(&p, 0, NULL, "run", "-m", merged, "--temp", "0", "-n", "6", "-q", "say 4");
+    assert_string_equal(p.output.data, said);
+    program_release(&p);
+    RUN(&p, 0, NULL, "run", "-m", model(), "--temp", "0", "-n", "6", "-q", "say 4");
+    assert_string_not_equal(p.output.data, said);
+    program_release(&p);
+    free(said);
 }
 
 static void assert_refused(const char *words, const char *name, const char *text)
@@ -110,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_preview_shows_what_is_learned),
         cmocka_unit_test(conversations_are_learned),
+        cmocka_unit_test(adapters_are_learned),
         cmocka_unit_test(bad_data_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,7 @@ static char *page_of(const char *log)
 {
     struct error err = { 0 };
     const char *html = test_join(test_folder(), "report.html");
-    char *page;
+    char *page = NULL;
     size_t size;
     if (report_write(written(log), html, &err) != 0 || file_read_new(&page, &size, html, 1 << 20, &err) != 0)
         fail_msg("%s", err.text);

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define LR_FULL 2e-5
+#define LR_LORA 2e-4
+#define RANK 16
 #define VALIDATION 0.02
 
 static bool chosen(const struct training *t, enum option_id id, const char *word)
@@ -38,6 +40,33 @@ static int open_model(struct training *t, struct error *err)
     t->identity = json_pack("{s:s, s:O, s:I}", "command", "tune", "config",
         (json_t *)(uintptr_t)source_config(t->l.source), "base_bytes", (json_int_t)all);
     return t->identity ? 0 : error_memory(err, 0, "the description of a run");
+}
+
+/* --method lora: what learns stands beside the weights. */
+static int open_adapter(struct training *t, struct error *err)
+{
+    const struct option_value *at = t->args->at;
+    int rank = at[OPT_rank].set ? (int)at[OPT_rank].whole : RANK;
+    struct adapter_options o = { .rank = rank, .alpha = at[OPT_alpha].set ? at[OPT_alpha].real : 2.0 * rank,
+        .rank_stabilized = at[OPT_rslora].set, .magnitude = at[OPT_dora].set,
+        .dropout = at[OPT_dropout].set ? at[OPT_dropout].real : 0,
+        .targets = at[OPT_targets].set ? at[OPT_targets].text : "all",
+        .seed = at[OPT_seed].set ? (uint64_t)at[OPT_seed].whole : 0 };
+    if (chosen(t, OPT_method, "full")) {
+        t->lr = LR_FULL;
+        return 0;
+    }
+    t->lr = LR_LORA;
+    int threads = at[OPT_threads].set ? (int)at[OPT_threads].whole : cpu_cores();
+    int rc = adapter_new(&t->adapter, t->l.model, source_config(t->l.source), &o, threads, err);
+    if (rc == 0)
+        rc = adapter_attach(t->adapter, t->l.model, 1, threads, err);
+    json_t *settings = json_pack("{s:i, s:f, s:b, s:b, s:f, s:s}", "rank", o.rank, "alpha", o.alpha, "rslora",
+        o.rank_stabilized, "dora", o.magnitude, "dropout", o.dropout, "targets", o.targets);
+    if (rc == 0 && (!settings || json_object_update(t->identity, settings) != 0))
+        rc = error_memory(err, 0, "the description of a run");
+    json_decref(settings);
+    return rc;
 }
 
 /* ---- data ---- */
@@ -139,12 +168,13 @@ static int learn(struct training *t, struct error *err)
     if (rc || t->args->at[OPT_preview].set)
         return rc;
     training_sizes(t);
-    return training_run(t, err);
+    rc = open_adapter(t, err);
+    return rc ? rc : training_run(t, err);
 }
 
 static int run(const struct arguments *args, struct error *err)
 {
-    struct training t = { .args = args, .l = { .args = args }, .method = &training_likelihood, .lr = LR_FULL };
+    struct training t = { .args = args, .l = { .args = args }, .method = &training_likelihood };
     if (args->n_words == 0)
         return error_set(err, ERROR_USAGE, "data are missing: wazn tune -m MODEL -o FOLDER DATA...");
     interrupt_catch();
@@ -157,7 +187,8 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_tokenizer, OPT_chat_format, OPT_raw, OPT_output, OPT_preview,
+static const enum option_id takes[] = { OPT_model, OPT_tokenizer, OPT_chat_format, OPT_raw, OPT_output, OPT_method,
+    OPT_rank, OPT_alpha, OPT_targets, OPT_rslora, OPT_dora, OPT_dropout, OPT_preview,
     OPT_data_form, OPT_length, OPT_too_long, OPT_last_turn, OPT_skip_reasoning, OPT_held_out, OPT_validation,
     OPT_steps, OPT_epochs, OPT_batch_tokens, OPT_pass_tokens, OPT_optimizer, OPT_lr, OPT_min_lr, OPT_schedule,
     OPT_warmup, OPT_weight_decay, OPT_decay_embeddings, OPT_beta1, OPT_beta2, OPT_eps, OPT_momentum, OPT_clip,
@@ -166,9 +197,10 @@ static const enum option_id takes[] = { OPT_model, OPT_tokenizer, OPT_chat_forma
 
 static const char *const examples[] = { "wazn tune -m MODEL --preview 2 chats.jsonl",
     "see two samples, and which of their tokens would be learned",
-    "wazn tune -m MODEL -o runs/mine chats.jsonl", "learn what the assistant says in them",
-    "wazn tune -m MODEL -o runs/style --raw --epochs 3 texts.jsonl", "go on as texts do: records with \"text\"",
-    "wazn chat -m runs/mine/model", "talk to what came of it", NULL };
+    "wazn tune -m MODEL -o runs/mine chats.jsonl", "learn what the assistant says in them, in an adapter",
+    "wazn chat -m MODEL --adapter runs/mine/adapter", "talk to what came of it",
+    "wazn tune -m MODEL -o runs/style --method full --raw --epochs 3 texts.jsonl",
+    "all weights, as texts go on: records with \"text\"", NULL };
 
 const struct command command_tune = {
     .name = "tune",
@@ -177,7 +209,7 @@ const struct command command_tune = {
     .about = "Data are .jsonl or .json files, packed or not, of conversations (messages; ShareGPT's and Alpaca's forms "
              "too), of prompt and completion, or of text. They are written in the model's own chat format, and what "
              "the assistant says is learned. The output folder gets a log, its curves (report.html), checkpoints, and "
-             "at the end the model.",
+             "at the end the adapter, as PEFT has them, or the model.",
     .takes_words = true,
     .takes = takes,
     .examples = examples,

@@ -3,6 +3,12 @@
 
 #include <math.h>
 
+/* Another one for each pass of the run, and never 0. */
+static uint64_t seed_of(const struct likelihood *l, uint64_t step, int pass)
+{
+    return (l->seed << 40 ^ step << 16 ^ (uint64_t)pass) * 2 + 1;
+}
+
 static int gradients(void *context, struct train_pass *p, uint64_t step, struct step_result *out, struct error *err)
 {
     struct likelihood *l = context;
@@ -10,6 +16,7 @@ static int gradients(void *context, struct train_pass *p, uint64_t step, struct 
     int rc = 0;
     for (int i = 0; rc == 0 && i < s->passes; i++) {
         double loss;
+        train_pass_seed(p, seed_of(l, step, i));
         rc = train_pass_run(p, s->pass[i].texts, s->pass[i].n, s->counted, &loss, err);
         if (rc == 0)
             out->loss += loss;
@@ -27,6 +34,7 @@ static int validate(void *context, struct train_pass *p, struct step_result *out
     const struct dataset_size *size = dataset_size(l->held);
     uint64_t steps = packing_steps(l->held_out, 0);
     double sum = 0;
+    train_pass_seed(p, 0);
     for (uint64_t i = 0; i < steps; i++) {
         const struct packed_step *s = packing_step(l->held_out, i);
         struct train_scores scores;

@@ -9,6 +9,7 @@
 
 struct likelihood {
     struct packing *packing;
+    uint64_t seed;                /* of an adapter's dropout */
     struct packing *held_out;     /* of validation data, one pass a step, not shuffled; NULL: none */
     const struct dataset *held;   /* the same data */
 };
