@@ -151,6 +151,15 @@ enum option_group {
     X(sample_prompt, "sample-prompt", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, "what it goes on from (nothing)") \
     X(separator, "separator", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, \
         "what stands between the documents of a .txt file, \\n for a line end (a file is one document)") \
+    X(objective, "objective", 0, OPTION_CHOICE, "sft|dpo|orpo", 0, 0, GROUP_TRAINING, \
+        "sft: say what the data say; dpo, orpo: prefer the chosen of two answers (sft)") \
+    X(preference_loss, "preference-loss", 0, OPTION_CHOICE, "sigmoid|robust|hinge|ipo", 0, 0, GROUP_TRAINING, \
+        "of dpo (sigmoid)") \
+    X(beta, "beta", 0, OPTION_REAL, "X", 0, 1000, GROUP_TRAINING, \
+        "how near dpo stays to the model it began with; orpo: weight of the preference (0.1)") \
+    X(label_smoothing, "label-smoothing", 0, OPTION_REAL, "P", 0, 0.49, GROUP_TRAINING, \
+        "share of pairs that may be the wrong way round (0)") \
+    X(pairs, "pairs", 0, OPTION_WHOLE, "N", 1, 1000000, GROUP_TRAINING, "pairs of a step (8)") \
     X(method, "method", 0, OPTION_CHOICE, "lora|full", 0, 0, GROUP_TRAINING, \
         "what learns: a low-rank adapter beside the matrices, or all weights (lora)") \
     X(rank, "rank", 0, OPTION_WHOLE, "N", 1, 4096, GROUP_TRAINING, "of the adapter's matrices (16)") \

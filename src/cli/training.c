@@ -96,6 +96,8 @@ static int at_most(int64_t a, int64_t b)
 
 static int set_pass(struct training *t, struct error *err)
 {
+    t->narrow = t->args->at[OPT_precision].set ? chosen(t, OPT_precision, "bf16")
+                                               : (kernels.features & CPU_AVX512_BF16) != 0;
     uint64_t pass = whole(t, OPT_pass_tokens, (uint64_t)t->longest), batch = whole(t, OPT_batch_tokens, 4 * pass);
     if (pass < (uint64_t)t->longest)
         return error_set(err, ERROR_USAGE, "--pass-tokens %llu is less than the longest sample's %d tokens",
@@ -159,8 +161,6 @@ static int set_options(struct training *t, struct error *err)
     t->options.checkpoint_every = whole(t, OPT_checkpoint_every, tenth);
     t->options.keep = (int)whole(t, OPT_keep_checkpoints, 2);
     t->sample_every = whole(t, OPT_sample_every, tenth);
-    t->narrow = t->args->at[OPT_precision].set ? chosen(t, OPT_precision, "bf16")
-                                               : (kernels.features & CPU_AVX512_BF16) != 0;
     return 0;
 }
 
@@ -348,14 +348,14 @@ int training_run(struct training *t, struct error *err)
     t->options.save = t->adapter ? save_adapter : publish_model;
     t->options.save_context = t;
     int rc = set_pass(t, err);
+    if (rc == 0 && !t->adapter)
+        rc = model_own(t->l.model, t->narrow ? &format_bf16 : &format_f32, NULL, err);
     if (rc == 0)
         rc = t->method->open(t, err);
     if (rc == 0)
         rc = set_options(t, err);
     if (rc == 0)
         rc = fill_identity(t, err);
-    if (rc == 0 && !t->adapter)
-        rc = model_own(t->l.model, t->narrow ? &format_bf16 : &format_f32, NULL, err);
     if (rc == 0)
         rc = open_trainer(t, err);
     return rc ? rc : run(t, err);
@@ -369,6 +369,7 @@ void training_close(struct training *t)
     adapter_close(t->adapter);
     packing_close(t->likelihood.packing);
     packing_close(t->likelihood.held_out);
+    pairs_close(t->pairs);
     dataset_close(t->data);
     dataset_close(t->held_out);
     json_decref(t->identity);

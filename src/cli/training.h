@@ -7,6 +7,7 @@
 #include "model/adapter.h"
 #include "train/log.h"
 #include "train/objective/likelihood.h"
+#include "train/objective/pairs.h"
 #include "train/trainer.h"
 
 struct training;
@@ -20,6 +21,7 @@ struct training_method {
 };
 
 extern const struct training_method training_likelihood; /* of t->data; t->held_out is measured */
+extern const struct training_method training_preference; /* of the same: chosen, rejected, chosen ... */
 
 #define TRAINING_PATH 4096
 
@@ -38,6 +40,7 @@ struct training {
     bool narrow;                        /* products in bf16 */
     struct packing_options packing;
     struct likelihood likelihood;
+    struct pairs *pairs;
     struct objective objective;
     struct train_options pass_options;
     struct trainer_options options;

@@ -31,8 +31,8 @@ static const char *chats(void)
     return path;
 }
 
-/* Losses of lines of a type in a run's log; returns how many. */
-static int read_losses(double *losses, int most, const char *folder, const char *type)
+/* Numbers of lines of a type in a run's log; returns how many. */
+static int read_numbers(double *out, int most, const char *folder, const char *type, const char *key)
 {
     struct error err = { 0 };
     char *log;
@@ -43,11 +43,16 @@ static int read_losses(double *losses, int most, const char *folder, const char 
     for (char *line = log, *end; (end = strchr(line, '\n')); line = end + 1) {
         json_t *o = json_loadb(line, (size_t)(end - line), 0, NULL);
         if (n < most && strcmp(json_text(o, "type", ""), type) == 0)
-            losses[n++] = json_real_of(o, "loss", NAN);
+            out[n++] = json_real_of(o, key, NAN);
         json_decref(o);
     }
     free(log);
     return n;
+}
+
+static int read_losses(double *losses, int most, const char *folder, const char *type)
+{
+    return read_numbers(losses, most, folder, type, "loss");
 }
 
 static void a_preview_shows_what_is_learned(void **state)
@@ -115,6 +120,33 @@ static void adapters_are_learned(void **state)
     free(said);
 }
 
+/* Of two answers the chosen one becomes likelier, also where it was not learned from. */
+static void preferences_are_learned(void **state)
+{
+    (void)state;
+    struct program p;
+    double losses[64], margins[64], held[8];
+    char folder[4096];
+    struct buffer b = { 0 };
+    for (int i = 0; i < 40; i++)
+        buffer_printf(&b, "{\"prompt\":\"say %d\",\"chosen\":\"It is %d.\",\"rejected\":\"Go away, %d!\"}\n", i, i, i);
+    for (int orpo = 0; orpo < 2; orpo++) {
+        snprintf(folder, sizeof folder, "%s", test_join(test_folder(), "run"));
+        RUN(&p, 0, NULL, "tune", "-m", model(), "-o", folder, "--objective", orpo ? "orpo" : "dpo", "--method", "full",
+            "--lr", "0.003", "--epochs", "4", "--pairs", "4", "--validation", "0.2", "--validate-every", "8",
+            "--sample-every", "0", "--precision", "f32", "-t", "2", written("pairs.jsonl", b.data));
+        program_release(&p);
+        int n = read_losses(losses, 64, folder, "step");
+        assert_int_equal(n, 32);
+        read_numbers(margins, 64, folder, "step", "margin");
+        assert_true(losses[n - 1] < losses[0] && margins[n - 1] > margins[0]);
+        assert_true(read_numbers(held, 8, folder, "validation", "margin") == 4 && held[3] > held[0] && held[3] > 0);
+        if (!orpo) /* nothing was learned: the model is its own reference */
+            assert_true(fabs(losses[0] - log(2)) < 1e-6 && fabs(margins[0]) < 1e-6);
+    }
+    buffer_release(&b);
+}
+
 static void assert_refused(const char *words, const char *name, const char *text)
 {
     struct program p;
@@ -142,6 +174,7 @@ int main(void)
         cmocka_unit_test(a_preview_shows_what_is_learned),
         cmocka_unit_test(conversations_are_learned),
         cmocka_unit_test(adapters_are_learned),
+        cmocka_unit_test(preferences_are_learned),
         cmocka_unit_test(bad_data_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,8 @@ static bool show_reading(void *context, uint64_t done, uint64_t total)
 
 static enum example_kind kind_of(const struct training *t)
 {
+    if (t->method == &training_preference)
+        return EXAMPLE_PREFERENCE;
     for (int k = EXAMPLE_AUTO; k < EXAMPLE_KINDS; k++)
         if (chosen(t, OPT_data_form, example_kind_name((enum example_kind)k)))
             return (enum example_kind)k;
@@ -125,7 +127,8 @@ static int read_data(struct training *t, struct dataset **all, struct render_cou
         *all = NULL;
         return render(t, &t->held_out, &ignored, &held->text, 1, err);
     }
-    return dataset_split(&t->data, &t->held_out, *all, 1, share->set ? share->real : VALIDATION, 0, err);
+    return dataset_split(&t->data, &t->held_out, *all, t->method == &training_preference ? 2 : 1, share->set
+        ? share->real : VALIDATION, 0, err);
 }
 
 static int show_preview(const struct training *t, const struct dataset *d, struct error *err)
@@ -168,6 +171,8 @@ static int learn(struct training *t, struct error *err)
     if (rc || t->args->at[OPT_preview].set)
         return rc;
     training_sizes(t);
+    if (t->method == &training_preference)
+        t->longest *= 2; /* both of a pair */
     rc = open_adapter(t, err);
     return rc ? rc : training_run(t, err);
 }
@@ -177,6 +182,8 @@ static int run(const struct arguments *args, struct error *err)
     struct training t = { .args = args, .l = { .args = args }, .method = &training_likelihood };
     if (args->n_words == 0)
         return error_set(err, ERROR_USAGE, "data are missing: wazn tune -m MODEL -o FOLDER DATA...");
+    if (args->at[OPT_objective].set && strcmp(args->at[OPT_objective].text, "sft") != 0)
+        t.method = &training_preference;
     interrupt_catch();
     int rc = args->at[OPT_preview].set ? 0 : training_folder(&t, err);
     if (rc == 0)
@@ -187,7 +194,8 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_model, OPT_tokenizer, OPT_chat_format, OPT_raw, OPT_output, OPT_method,
+static const enum option_id takes[] = { OPT_model, OPT_tokenizer, OPT_chat_format, OPT_raw, OPT_output,
+    OPT_objective, OPT_preference_loss, OPT_beta, OPT_label_smoothing, OPT_pairs, OPT_method,
     OPT_rank, OPT_alpha, OPT_targets, OPT_rslora, OPT_dora, OPT_dropout, OPT_preview,
     OPT_data_form, OPT_length, OPT_too_long, OPT_last_turn, OPT_skip_reasoning, OPT_held_out, OPT_validation,
     OPT_steps, OPT_epochs, OPT_batch_tokens, OPT_pass_tokens, OPT_optimizer, OPT_lr, OPT_min_lr, OPT_schedule,
@@ -199,6 +207,8 @@ static const char *const examples[] = { "wazn tune -m MODEL --preview 2 chats.js
     "see two samples, and which of their tokens would be learned",
     "wazn tune -m MODEL -o runs/mine chats.jsonl", "learn what the assistant says in them, in an adapter",
     "wazn chat -m MODEL --adapter runs/mine/adapter", "talk to what came of it",
+    "wazn tune -m MODEL -o runs/better --objective dpo pairs.jsonl",
+    "prefer the chosen answers: records with chosen and rejected",
     "wazn tune -m MODEL -o runs/style --method full --raw --epochs 3 texts.jsonl",
     "all weights, as texts go on: records with \"text\"", NULL };
 
