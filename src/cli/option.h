@@ -151,8 +151,23 @@ enum option_group {
     X(sample_prompt, "sample-prompt", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, "what it goes on from (nothing)") \
     X(separator, "separator", 0, OPTION_TEXT, "TEXT", 0, 0, GROUP_TRAINING, \
         "what stands between the documents of a .txt file, \\n for a line end (a file is one document)") \
-    X(objective, "objective", 0, OPTION_CHOICE, "sft|dpo|orpo", 0, 0, GROUP_TRAINING, \
-        "sft: say what the data say; dpo, orpo: prefer the chosen of two answers (sft)") \
+    X(objective, "objective", 0, OPTION_CHOICE, "sft|dpo|orpo|grpo", 0, 0, GROUP_TRAINING, \
+        "sft: say what the data say; dpo, orpo: prefer the chosen of two answers; grpo: what is rewarded (sft)") \
+    X(reward, "reward", 0, OPTION_TEXT, "SPEC", 0, 0, GROUP_TRAINING, \
+        "what answers are rewarded for: exact, numeric, format, json, with weights as numeric,format:0.2, or JSON") \
+    X(group, "group", 0, OPTION_WHOLE, "N", 2, 4096, GROUP_TRAINING, "answers to each prompt (8)") \
+    X(prompts, "prompts", 0, OPTION_WHOLE, "N", 1, 4096, GROUP_TRAINING, "prompts of a step (8)") \
+    X(advantage, "advantage", 0, OPTION_CHOICE, "group|batch|none", 0, 0, GROUP_TRAINING, \
+        "a reward's distance from its group's mean is divided by the deviation of its group, of all, or by nothing") \
+    X(token_mean, "token-mean", 0, OPTION_CHOICE, "completions|tokens|length", 0, 0, GROUP_TRAINING, \
+        "losses of tokens are divided by their answer's length (GRPO), all tokens (DAPO), --max-tokens (Dr. GRPO)") \
+    X(ratio, "ratio", 0, OPTION_CHOICE, "token|sequence", 0, 0, GROUP_TRAINING, \
+        "importance ratios of tokens, or of whole answers (token)") \
+    X(epsilon_low, "epsilon-low", 0, OPTION_REAL, "X", 0, 1, GROUP_TRAINING, "ratios are clipped below 1 - X (0.2)") \
+    X(epsilon_high, "epsilon-high", 0, OPTION_REAL, "X", 0, 100, GROUP_TRAINING, "and above 1 + X (0.2)") \
+    X(drop_equal, "drop-equal", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, \
+        "groups whose answers are all rewarded alike take no part") \
+    X(mask_cut, "mask-cut", 0, OPTION_FLAG, NULL, 0, 0, GROUP_TRAINING, "answers cut by --max-tokens take no part") \
     X(preference_loss, "preference-loss", 0, OPTION_CHOICE, "sigmoid|robust|hinge|ipo", 0, 0, GROUP_TRAINING, \
         "of dpo (sigmoid)") \
     X(beta, "beta", 0, OPTION_REAL, "X", 0, 1000, GROUP_TRAINING, \

@@ -20,7 +20,6 @@
 
 #define LENGTH 512
 #define LOGITS_BYTES ((int64_t)64 << 20) /* of logits held at a time, with their gradients */
-#define EXPLOSION 4.0                    /* times the mean loss */
 
 static double real(const struct training *t, enum option_id id, double absent)
 {
@@ -155,7 +154,7 @@ static int set_options(struct training *t, struct error *err)
         .momentum = real(t, OPT_momentum, 0.95), .weight_decay = real(t, OPT_weight_decay, t->weight_decay),
         .decay_tables = t->args->at[OPT_decay_embeddings].set };
     t->options.clip = real(t, OPT_clip, 1);
-    t->options.explosion = EXPLOSION;
+    t->options.explosion = t->method->explosion;
     t->options.threads = t->pass_options.threads;
     t->options.validate_every = whole(t, OPT_validate_every, tenth);
     t->options.checkpoint_every = whole(t, OPT_checkpoint_every, tenth);
@@ -370,6 +369,9 @@ void training_close(struct training *t)
     packing_close(t->likelihood.packing);
     packing_close(t->likelihood.held_out);
     pairs_close(t->pairs);
+    policy_close(t->policy);
+    reward_close(t->reward);
+    prompts_release(&t->prompts);
     dataset_close(t->data);
     dataset_close(t->held_out);
     json_decref(t->identity);

@@ -8,6 +8,7 @@
 #include "train/log.h"
 #include "train/objective/likelihood.h"
 #include "train/objective/pairs.h"
+#include "train/objective/policy.h"
 #include "train/trainer.h"
 
 struct training;
@@ -18,10 +19,12 @@ struct training_method {
     /* Fill t->objective. The sizes of passes and steps are set, the weights are those of the start. */
     int (*open)(struct training *t, struct error *err);
     uint64_t (*steps)(struct training *t, uint64_t epoch); /* of that epoch */
+    double explosion; /* see trainer_options: losses that may be anything have 0 */
 };
 
 extern const struct training_method training_likelihood; /* of t->data; t->held_out is measured */
 extern const struct training_method training_preference; /* of the same: chosen, rejected, chosen ... */
+extern const struct training_method training_policy; /* from rewards of answers to t->prompts */
 
 #define TRAINING_PATH 4096
 
@@ -30,6 +33,7 @@ struct training {
     struct loaded l;                    /* source, tokenizer, format (of samples; NULL: none), model */
     const struct training_method *method;
     struct dataset *data, *held_out;    /* held_out: NULL, or what is measured now and then */
+    struct prompts prompts;             /* that are answered */
     int longest;                        /* tokens of the longest text that will be learned from */
     size_t samples;                     /* such texts */
     struct adapter *adapter;            /* that alone learns; NULL: all weights do */
@@ -41,6 +45,9 @@ struct training {
     struct packing_options packing;
     struct likelihood likelihood;
     struct pairs *pairs;
+    struct prompts learned_prompts, held_prompts; /* parts of prompts */
+    struct reward *reward;
+    struct policy *policy;
     struct objective objective;
     struct train_options pass_options;
     struct trainer_options options;
@@ -71,6 +78,9 @@ void training_sizes(struct training *t);
 
 /* Put the digest of data under a key of t->identity. */
 int training_identify(struct training *t, const char *key, const struct dataset *d, struct error *err);
+
+/* Of an answer that is sampled, at most: --max-tokens. */
+int training_answer_tokens(const struct training *t);
 
 /* The whole run. Afterwards what was learned stands in its folder: "model", or "adapter". */
 int training_run(struct training *t, struct error *err);

@@ -24,4 +24,4 @@ static uint64_t steps(struct training *t, uint64_t epoch)
     return packing_steps(t->likelihood.packing, epoch);
 }
 
-const struct training_method training_likelihood = { "likelihood", open_packings, steps };
+const struct training_method training_likelihood = { "likelihood", open_packings, steps, 4 };

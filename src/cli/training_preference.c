@@ -81,4 +81,4 @@ static uint64_t steps(struct training *t, uint64_t epoch)
     return pairs_steps(t->pairs);
 }
 
-const struct training_method training_preference = { "preference", open_pairs, steps };
+const struct training_method training_preference = { "preference", open_pairs, steps, 4 };

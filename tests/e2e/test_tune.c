@@ -147,6 +147,42 @@ static void preferences_are_learned(void **state)
     buffer_release(&b);
 }
 
+/* Answers that hold a letter of the alphabet's first half are rewarded: they become more. Twice the same run gives the
+ * same bits, and what is learned from is what was sampled: the same log-probabilities. */
+static void rewards_are_learned(void **state)
+{
+    (void)state;
+    struct program p;
+    double rewards[2][64], differences[64];
+    struct buffer b = { 0 };
+    for (int i = 0; i < 24; i++)
+        buffer_printf(&b, "{\"prompt\":\"say %d\",\"answer\":\"e\"}\n", i);
+    char prompts[4096];
+    snprintf(prompts, sizeof prompts, "%s", written("prompts.jsonl", b.data));
+    for (int run = 0; run < 2; run++) {
+        char folder[4096];
+        snprintf(folder, sizeof folder, "%s", test_join(test_folder(), "run"));
+        RUN(&p, 0, NULL, "tune", "-m", model(), "-o", folder, "--objective", "grpo", "--method", "full", "--reward",
+            "[{\"kind\":\"regex\",\"pattern\":\"[a-m]\"}]", "--max-tokens", "3", "--group", "8", "--prompts", "4",
+            "--steps", "40", "--lr", "0.01", "--validation", "0.2", "--validate-every", "20", "--sample-every", "0",
+            "-t", run ? "1" : "2", prompts);
+        program_release(&p);
+        assert_int_equal(read_numbers(rewards[run], 64, folder, "step", "reward"), 40);
+        read_numbers(differences, 64, folder, "step", "sampling_difference");
+        for (int i = 0; i < 40; i++)
+            assert_true(differences[i] == 0);
+    }
+    double early = 0, late = 0;
+    for (int i = 0; i < 8; i++) {
+        early += rewards[0][i] / 8;
+        late += rewards[0][32 + i] / 8;
+    }
+    if (!(late > early + 0.3))
+        fail_msg("rewards of %g became %g", early, late);
+    assert_memory_equal(rewards[0], rewards[1], 40 * sizeof rewards[0][0]);
+    buffer_release(&b);
+}
+
 static void assert_refused(const char *words, const char *name, const char *text)
 {
     struct program p;
@@ -175,6 +211,7 @@ int main(void)
         cmocka_unit_test(conversations_are_learned),
         cmocka_unit_test(adapters_are_learned),
         cmocka_unit_test(preferences_are_learned),
+        cmocka_unit_test(rewards_are_learned),
         cmocka_unit_test(bad_data_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

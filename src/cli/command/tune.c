@@ -111,6 +111,26 @@ static int render(struct training *t, struct dataset **out, struct render_counts
     return rc;
 }
 
+/* Prompts and what is right, for rewards. */
+static int read_prompts(struct training *t, struct render_counts *counts, struct error *err)
+{
+    struct examples_options o = { .kind = EXAMPLE_PROMPT, .progress = show_reading, .context = t };
+    struct render_options wanted = render_of(t);
+    struct examples *e = NULL;
+    int rc = examples_open(&e, t->args->words, t->args->n_words, &o, err);
+    if (rc == 0)
+        rc = prompts_read(&t->prompts, counts, e, t->l.tokenizer, &wanted, err);
+    examples_close(e);
+    int longest = 0;
+    for (size_t i = 0; rc == 0 && i < t->prompts.n; i++)
+        longest = (int)t->prompts.at[i].ids.used > longest ? (int)t->prompts.at[i].ids.used : longest;
+    t->longest = longest + training_answer_tokens(t);
+    t->samples = t->prompts.n;
+    if (rc == 0 && !t->args->at[OPT_quiet].set)
+        fprintf(stderr, "prompts   %zu, longest %d tokens\n", t->prompts.n, longest);
+    return rc;
+}
+
 /* All data, then held-out ones from a file of their own, or a share of all. */
 static int read_data(struct training *t, struct dataset **all, struct render_counts *counts, struct error *err)
 {
@@ -158,10 +178,24 @@ static int show_sums(const struct training *t, const struct dataset *d, const st
     return rc;
 }
 
+static int learn_from_rewards(struct training *t, struct error *err)
+{
+    struct render_counts counts = { 0 };
+    if (t->args->at[OPT_preview].set || t->args->at[OPT_held_out].set)
+        return error_set(err, ERROR_USAGE,
+            "grpo learns from prompts: there are no samples to preview, and --validation takes a share of them");
+    int rc = read_prompts(t, &counts, err);
+    if (rc == 0)
+        rc = open_adapter(t, err);
+    return rc ? rc : training_run(t, err);
+}
+
 static int learn(struct training *t, struct error *err)
 {
     struct dataset *all = NULL;
     struct render_counts counts = { 0 };
+    if (t->method == &training_policy)
+        return learn_from_rewards(t, err);
     int rc = read_data(t, &all, &counts, err);
     if (rc == 0)
         rc = show_sums(t, all ? all : t->data, &counts, err);
@@ -182,8 +216,10 @@ static int run(const struct arguments *args, struct error *err)
     struct training t = { .args = args, .l = { .args = args }, .method = &training_likelihood };
     if (args->n_words == 0)
         return error_set(err, ERROR_USAGE, "data are missing: wazn tune -m MODEL -o FOLDER DATA...");
-    if (args->at[OPT_objective].set && strcmp(args->at[OPT_objective].text, "sft") != 0)
+    if (chosen(&t, OPT_objective, "dpo") || chosen(&t, OPT_objective, "orpo"))
         t.method = &training_preference;
+    else if (chosen(&t, OPT_objective, "grpo"))
+        t.method = &training_policy;
     interrupt_catch();
     int rc = args->at[OPT_preview].set ? 0 : training_folder(&t, err);
     if (rc == 0)
@@ -195,7 +231,9 @@ static int run(const struct arguments *args, struct error *err)
 }
 
 static const enum option_id takes[] = { OPT_model, OPT_tokenizer, OPT_chat_format, OPT_raw, OPT_output,
-    OPT_objective, OPT_preference_loss, OPT_beta, OPT_label_smoothing, OPT_pairs, OPT_method,
+    OPT_objective, OPT_preference_loss, OPT_beta, OPT_label_smoothing, OPT_pairs, OPT_reward, OPT_group,
+    OPT_prompts, OPT_max_tokens, OPT_temp, OPT_advantage, OPT_token_mean, OPT_ratio, OPT_epsilon_low,
+    OPT_epsilon_high, OPT_drop_equal, OPT_mask_cut, OPT_method,
     OPT_rank, OPT_alpha, OPT_targets, OPT_rslora, OPT_dora, OPT_dropout, OPT_preview,
     OPT_data_form, OPT_length, OPT_too_long, OPT_last_turn, OPT_skip_reasoning, OPT_held_out, OPT_validation,
     OPT_steps, OPT_epochs, OPT_batch_tokens, OPT_pass_tokens, OPT_optimizer, OPT_lr, OPT_min_lr, OPT_schedule,
@@ -209,6 +247,8 @@ static const char *const examples[] = { "wazn tune -m MODEL --preview 2 chats.js
     "wazn chat -m MODEL --adapter runs/mine/adapter", "talk to what came of it",
     "wazn tune -m MODEL -o runs/better --objective dpo pairs.jsonl",
     "prefer the chosen answers: records with chosen and rejected",
+    "wazn tune -m MODEL -o runs/right --objective grpo --reward numeric --max-tokens 200 questions.jsonl",
+    "learn to be right: records with prompt and answer",
     "wazn tune -m MODEL -o runs/style --method full --raw --epochs 3 texts.jsonl",
     "all weights, as texts go on: records with \"text\"", NULL };
 
