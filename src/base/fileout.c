@@ -111,15 +111,37 @@ int folder_out_open(struct file_out *f, const char *path, struct error *err)
     return rc;
 }
 
+static int sync_folder(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+    /* file systems that cannot do this for folders say EINVAL */
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        rc = error_errno(err, errno, "could not write the folder \"%s\" to disk", path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int sync_parent(const char *path, struct error *err)
+{
+    char parent[FILE_OUT_PATH];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (!slash)
+        return sync_folder(".", err);
+    slash[slash == parent] = '\0';
+    return sync_folder(parent, err);
+}
+
 int folder_out_commit(struct file_out *f, struct error *err)
 {
-    int rc = 0;
-    if (rename(f->beside, f->path) != 0)
+    int rc = sync_folder(f->beside, err);
+    if (rc == 0 && rename(f->beside, f->path) != 0)
         rc = error_errno(err, errno, "could not rename \"%s\" to \"%s\"", f->beside, f->path);
     if (rc)
         folder_out_abort(f);
     f->beside[0] = '\0';
-    return rc;
+    return rc ? rc : sync_parent(f->path, err);
 }
 
 void folder_out_abort(struct file_out *f)

@@ -40,12 +40,17 @@ const struct spec *model_spec(const struct model *m)
 static bool lies_in(const struct arena *a, const void *data)
 {
     const unsigned char *at = data;
-    return at >= a->base && at < a->base + a->size;
+    return a->base && at >= a->base && at < a->base + a->size;
+}
+
+bool model_owns(const struct model *m, const void *data)
+{
+    return lies_in(&m->own, data);
 }
 
 static void measure_tensor(const struct model *m, const struct tensor *t, struct model_size *size)
 {
-    bool copied = lies_in(&m->arena, t->data) || lies_in(&m->own, t->data);
+    bool copied = lies_in(&m->arena, t->data) || model_owns(m, t->data);
     *(copied ? &size->copied_bytes : &size->mapped_bytes) += tensor_bytes(t);
     size->format_bytes[t->format->id] += tensor_bytes(t);
     size->parameters += (uint64_t)t->rows * (uint64_t)t->cols;

@@ -19,4 +19,7 @@ struct model {
  * tensors decide (GGUF: tied or not, biases) are settled first. */
 int model_load(struct model *m, const struct source *s, const struct model_options *options, struct error *err);
 
+/* Numbers in memory that model_own or model_create took: they may be written to. */
+bool model_owns(const struct model *m, const void *data);
+
 #endif

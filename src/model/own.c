@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What one walk over the weights does; it runs twice, as arena.h says. */
+/* What one walk over the weights does. It runs twice, as arena.h says; what was owned before stays until both are
+ * done. */
 struct owner {
     struct model *model;
     const struct format *format; /* of matrices and tables */
@@ -45,12 +46,12 @@ static void convert_row(struct tensor *to, const struct tensor *from, int64_t ro
     to->format->encode(out, floats, NULL, to->cols);
 }
 
-/* Nobody reads the copied numbers here any more: their pages go back, whole ones. Those of the arena are nobody else's;
+/* Nobody reads the copied numbers here any more: their pages go back, whole ones. Those of the arenas are nobody else's;
  * others may be shared, and stay what they are. */
 static void forget(const struct model *m, const struct tensor *t)
 {
     const unsigned char *data = t->data;
-    bool ours = data >= m->arena.base && data < m->arena.base + m->arena.size;
+    bool ours = model_owns(m, data) || (data >= m->arena.base && data < m->arena.base + m->arena.size);
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)t->data + page - 1) / page * page;
     uintptr_t end = ((uintptr_t)t->data + (size_t)t->rows * tensor_stride(t)) / page * page;
     if (end > first)
@@ -89,18 +90,17 @@ static void begin_tensor(const struct owner *o, struct tensor *t, int role, cons
         x[i] = constant ? start : (float)(deviation * random_normal(o->random));
 }
 
-/* `to` gets the memory at data; from: what is there now, or nothing. */
-static int fill_tensor(const struct owner *o, struct tensor *to, const struct tensor *from, int role,
-    const struct role_shape *shape, void *data, struct error *err)
+/* What a weight becomes: what learns takes the wanted format, what is owned and frozen stays as it is. NULL: nothing,
+ * it stays where it is. */
+static const struct format *becomes(const struct owner *o, const struct weight *w, int role,
+    const struct role_shape *shape)
 {
-    struct tensor made = { .format = format_of(o, shape), .rows = shape->rows, .cols = shape->cols, .data = data };
-    int rc = 0;
+    const struct tensor *now = w->experts ? w->experts : &w->tensor;
     if (o->random)
-        begin_tensor(o, &made, role, shape);
-    else
-        rc = copy_tensor(o->model, &made, from, err);
-    *to = made;
-    return rc;
+        return shape->wanted && role != ROLE_rope_factors ? format_of(o, shape) : NULL;
+    if (learns(o, w, role))
+        return format_of(o, shape);
+    return now->format && model_owns(o->model, now->data) ? now->format : NULL;
 }
 
 static int own_weight(const struct owner *o, struct weight *w, int role, int layer, struct error *err)
@@ -108,15 +108,20 @@ static int own_weight(const struct owner *o, struct weight *w, int role, int lay
     const struct spec *s = &o->model->spec;
     struct role_shape shape = role_shape(s, role, layer);
     bool experts = shape.kind == ROLE_EXPERTS;
-    if (o->random ? !shape.wanted || role == ROLE_rope_factors : !learns(o, w, role))
+    struct tensor to = { .format = becomes(o, w, role, &shape), .rows = shape.rows, .cols = shape.cols };
+    if (!to.format)
         return 0;
-    size_t bytes = (size_t)shape.rows * format_row_bytes(format_of(o, &shape), shape.cols);
     int matrices = experts ? s->experts : 1, rc = 0;
     struct tensor *list = experts ? arena_take(o->arena, (size_t)matrices, sizeof *list) : NULL;
-    unsigned char *data = arena_take(o->arena, (size_t)matrices, bytes);
-    for (int i = 0; data && rc == 0 && i < matrices; i++)
-        rc = fill_tensor(o, experts ? &list[i] : &w->tensor, experts && w->experts ? &w->experts[i] : &w->tensor, role,
-            &shape, data + (size_t)i * bytes, err);
+    unsigned char *data = arena_take(o->arena, (size_t)matrices, tensor_bytes(&to));
+    for (int i = 0; data && rc == 0 && i < matrices; i++) {
+        to.data = data + (size_t)i * tensor_bytes(&to);
+        if (o->random)
+            begin_tensor(o, &to, role, &shape);
+        else
+            rc = copy_tensor(o->model, &to, w->experts ? &w->experts[i] : &w->tensor, err);
+        *(experts ? &list[i] : &w->tensor) = to;
+    }
     if (data && experts)
         *w = (struct weight) { .experts = list };
     return rc;
@@ -134,21 +139,28 @@ static int own_all(const struct owner *o, struct error *err)
     return rc;
 }
 
-static int own_twice(const struct owner *o, struct error *err)
+static int own_twice(struct owner *o, struct error *err)
 {
+    struct arena arena = { 0 };
+    o->arena = &arena;
     int rc = own_all(o, err);
     if (rc == 0)
-        rc = arena_reserve(o->arena, err);
+        rc = arena_reserve(&arena, err);
     if (rc == 0)
         rc = own_all(o, err);
-    if (rc)
+    if (rc) {
+        arena_release(&arena);
         error_in(err, "could not give the weights memory of their own");
-    return rc;
+        return rc;
+    }
+    arena_release(&o->model->own);
+    o->model->own = arena;
+    return 0;
 }
 
 int model_own(struct model *m, const struct format *format, const bool *frozen, struct error *err)
 {
-    struct owner o = { .model = m, .format = format, .frozen = frozen, .arena = &m->own };
+    struct owner o = { .model = m, .format = format, .frozen = frozen };
     if (format != &format_f32 && format != &format_bf16)
         return error_set(err, ERROR_USAGE, "weights learn as f32 or bf16, not as %s", format->name);
     return own_twice(&o, err);
@@ -157,7 +169,7 @@ int model_own(struct model *m, const struct format *format, const bool *frozen, 
 static int create(struct model *m, const json_t *config, uint64_t seed, struct error *err)
 {
     struct random random;
-    struct owner o = { .model = m, .format = &format_f32, .arena = &m->own, .random = &random };
+    struct owner o = { .model = m, .format = &format_f32, .random = &random };
     int rc = spec_real(&o.deviation, config, "initializer_range", 0.02, 0, 10, err);
     if (rc == 0)
         rc = spec_read(&m->spec, config, SOURCE_SAFETENSORS, err);

@@ -264,12 +264,6 @@ const struct weight *train_pass_weight(const struct train_pass *p, int role, int
     return role < N_LAYER_ROLES ? &p->layers[layer].at[role] : &p->global->at[role - N_LAYER_ROLES];
 }
 
-static bool is_owned(const struct model *m, const void *data)
-{
-    const unsigned char *at = data;
-    return m->own.base && at >= m->own.base && at < m->own.base + m->own.size;
-}
-
 static void fill_parameter(struct parameter *out, const struct spec *s, const struct weight *w, int role, int layer)
 {
     struct role_shape shape = role_shape(s, role, layer);
@@ -286,7 +280,7 @@ size_t train_pass_parameters(const struct train_pass *p, struct parameter *out)
     for (int role = 0; role < N_ROLES; role++)
         for (int l = 0; l < (role < N_LAYER_ROLES ? p->model->spec.layers : 1); l++) {
             const struct weight *w = train_pass_weight(p, role, l);
-            if (!w->gradient || !is_owned(p->model, w->experts ? w->experts->data : w->tensor.data))
+            if (!w->gradient || !model_owns(p->model, w->experts ? w->experts->data : w->tensor.data))
                 continue;
             if (out)
                 fill_parameter(&out[n], &p->model->spec, w, role, l);

@@ -118,11 +118,12 @@ int checkpoint_write(const struct checkpoint_identity *identity, const struct op
 
 /* ---- finding ---- */
 
-/* The step of "checkpoint-00000100", or -1. */
+/* The step of "checkpoint-00000100", or -1. Later steps than have so many digits have more. */
 static int64_t step_of(const char *name)
 {
     size_t n = strlen(NAME), digits = strspn(strncmp(name, NAME, n) == 0 ? name + n : "", "0123456789");
-    return digits == DIGITS && name[n + digits] == '\0' ? strtoll(name + n, NULL, 10) : -1;
+    bool whole = digits >= DIGITS && digits <= 18 && name[n + digits] == '\0';
+    return whole ? strtoll(name + n, NULL, 10) : -1;
 }
 
 static bool is_half(const char *name)
