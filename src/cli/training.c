@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/filemap.h"
 #include "base/fileout.h"
+#include "cli/input.h"
 #include "cli/terminal.h"
 #include "kernel/kernel.h"
 #include "model/arch.h"
@@ -307,6 +308,18 @@ static int begin(struct training *t, struct error *err)
     return rc;
 }
 
+static int print_result(const struct training *t, const char *model, struct error *err)
+{
+    json_t *o = json_pack("{s:o, s:o, s:I, s:I, s:f}", "folder", json_string_new(t->folder, strlen(t->folder)), "model",
+        json_string_new(model, strlen(model)), "steps", (json_int_t)t->options.schedule.steps, "tokens",
+        (json_int_t)t->tokens, "seconds", t->before + clock_seconds() - t->begun);
+    if (o && isfinite(t->last)) /* a run that had ended before has none */
+        json_object_set_new(o, "loss", json_real(t->last));
+    if (o && isfinite(t->validated))
+        json_object_set_new(o, "validation_loss", json_real(t->validated));
+    return json_print(o, err);
+}
+
 /* Under its final name. One of an earlier, shorter try is replaced. */
 static int finish(struct training *t, struct error *err)
 {
@@ -319,7 +332,7 @@ static int finish(struct training *t, struct error *err)
         rc = t->options.save(t, path, err);
     if (rc == 0 && !t->args->at[OPT_quiet].set)
         fprintf(stderr, "wazn: the %s is in %s, the curves are in %s/report.html\n", what, path, t->folder);
-    return rc;
+    return rc || !t->args->at[OPT_json].set ? rc : print_result(t, path, err);
 }
 
 static int run(struct training *t, struct error *err)
@@ -329,6 +342,7 @@ static int run(struct training *t, struct error *err)
     if (rc)
         return rc;
     t->begun = t->drawn = clock_seconds();
+    t->last = t->validated = NAN;
     progress_begin(&t->progress, t->label, "steps", t->args->at[OPT_quiet].set);
     rc = trainer_run(t->trainer, &why);
     progress_end(&t->progress);

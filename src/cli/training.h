@@ -57,7 +57,8 @@ struct training {
     struct train_log *log;
     struct progress progress;
     char label[128];                    /* of the progress */
-    double loss, begun, drawn, before;  /* before: seconds of the runs that this one goes on from */
+    double last, validated;             /* losses of the last step, of the last validation; NAN before */
+    double loss, begun, drawn, before;  /* loss: of the last steps; before: seconds of the runs that this one goes on from */
     int64_t tokens;                     /* seen by all of them */
 };
 

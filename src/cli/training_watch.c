@@ -139,6 +139,7 @@ static int see_step(void *context, const struct step_result *r, struct error *er
     struct training *t = context;
     double now = clock_seconds();
     t->tokens += r->tokens;
+    t->last = r->loss;
     t->loss = t->loss > 0 ? t->loss * (1 - SMOOTH) + r->loss * SMOOTH : r->loss;
     snprintf(t->label, sizeof t->label, "loss %.4f, %.0f tokens/s", t->loss, (double)r->tokens / r->seconds);
     progress_update(&t->progress, r->step, t->options.schedule.steps);
@@ -157,6 +158,7 @@ static int see_step(void *context, const struct step_result *r, struct error *er
 static int see_validation(void *context, const struct step_result *r, struct error *err)
 {
     struct training *t = context;
+    t->validated = r->loss;
     if (!t->args->at[OPT_quiet].set) {
         progress_end(&t->progress);
         fprintf(stderr, "wazn: step %llu: validation loss %.4f", (unsigned long long)r->step, r->loss);

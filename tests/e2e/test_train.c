@@ -249,11 +249,45 @@ static void an_explosion_stops_the_run(void **state)
     program_release(&p);
 }
 
+/* The loss it begins with is the one that the run before had ended with, not that of a new model. */
+static void a_given_model_goes_on(void **state)
+{
+    (void)state;
+    struct program p;
+    char model[4096], packed[4096];
+    double before[64];
+    const char *folder = new_run();
+    snprintf(model, sizeof model, "%s", test_join(whole_run(), "model"));
+    int n = read_losses(before, 64, whole_run());
+    RUN(&p, 0, NULL, "train", "-m", model, "-o", folder, "-t", "1", "--steps", "5", "--length", "32", "--batch-tokens",
+        "128", "--precision", "f32", "--json", "-q", text());
+    json_t *result = program_json(&p);
+    assert_int_equal(json_whole(result, "steps", 0), 5);
+    assert_true(json_whole(result, "tokens", 0) > 5 * 64);
+    assert_true(json_real_of(result, "loss", NAN) < before[n - 1] + 0.2);
+    assert_true(json_real_of(result, "validation_loss", NAN) < 0.6 * before[0]);
+    assert_true(file_exists(test_join(json_text(result, "model", ""), "model.safetensors")));
+    assert_false(file_exists(test_join(folder, "start")));
+    json_decref(result);
+    program_release(&p);
+    snprintf(packed, sizeof packed, "%s", test_join(test_folder(), "packed.gguf"));
+    RUN(&p, 0, NULL, "quantize", "-m", model, "--to", "q8_0", "-o", packed, "-q");
+    program_release(&p);
+    RUN(&p, 6, NULL, "train", "-m", packed, "-o", new_run(), text());
+    assert_non_null(strstr(p.errors.data, "of its weights as q8_0, which cannot learn"));
+    program_release(&p);
+    assert_refused("give one of the two", (const char *const[]) { "train", "-m", model, "--config", config(), "-o",
+        new_run(), text(), NULL });
+    assert_refused("it goes on without -m", (const char *const[]) { "train", "-m", model, "-o", whole_run(), "--resume",
+        text(), NULL });
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_learns),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(a_given_model_goes_on),
         cmocka_unit_test(a_killed_run_goes_on),
         cmocka_unit_test(an_interrupted_run_goes_on),
         cmocka_unit_test(a_full_disk_loses_nothing),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wazn train: a model from scratch, from text. */
+/* wazn train: a model learns from text, from scratch or from where it stands. */
 #include "base/cpu.h"
 #include "base/filemap.h"
 #include "cli/command.h"
@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
-#define LR 1e-3
+#define LR 1e-3        /* of a model that has learned nothing */
+#define LR_FURTHER 2e-5 /* of one that has */
 #define WEIGHT_DECAY 0.1
 #define VALIDATION 0.02
 
@@ -27,7 +28,8 @@ static int begin_model(struct training *t, struct error *err)
     if (rc || file_exists(start))
         return rc;
     if (!at[OPT_config].set || !at[OPT_tokenizer].set)
-        return error_set(err, ERROR_USAGE, "what to make is missing: --config FILE and --tokenizer FILE");
+        return error_set(err, ERROR_USAGE, "what to train is missing: --config FILE and --tokenizer FILE for a new "
+            "model, -m MODEL for one that is there");
     rc = json_read_file_new(&config, at[OPT_config].text, CONFIG_BYTES_MAX, err);
     if (rc == 0)
         rc = tokenizer_open(&tokenizer, at[OPT_tokenizer].text, NULL, err);
@@ -38,16 +40,54 @@ static int begin_model(struct training *t, struct error *err)
     return rc;
 }
 
-static int open_model(struct training *t, struct error *err)
+static int open_new(struct training *t, struct error *err)
 {
     char start[TRAINING_PATH];
-    int rc = training_path(start, t, "start", err);
+    int rc = begin_model(t, err);
+    if (rc == 0)
+        rc = training_path(start, t, "start", err);
     if (rc == 0)
         rc = source_open(&t->l.source, start, NULL, NULL, err);
+    return rc;
+}
+
+/* -m names the model. */
+static int open_given(struct training *t, struct error *err)
+{
+    char start[TRAINING_PATH];
+    if (t->args->at[OPT_config].set || t->args->at[OPT_tokenizer].set)
+        return error_set(err, ERROR_USAGE, "-m names a model that is there, --config and --tokenizer make a new one: "
+            "give one of the two");
+    int rc = training_path(start, t, "start", err);
+    if (rc == 0 && file_exists(start))
+        rc = error_set(err, ERROR_USAGE, "\"%s\" holds a run of a new model: it goes on without -m", t->folder);
+    t->lr = LR_FURTHER;
+    return rc ? rc : loaded_source(&t->l, t->args, err);
+}
+
+/* A part that stays as it is while the rest learns would be a surprise. */
+static int check_learns(const struct training *t, struct error *err)
+{
+    struct model_size size;
+    char bytes[32];
+    model_measure(t->l.model, &size);
+    for (int f = 0; f < FORMAT_COUNT; f++)
+        if (size.format_bytes[f] > 0 && formats[f]->block > 1)
+            return error_set(err, ERROR_UNSUPPORTED, "\"%s\" stores %s of its weights as %s, which cannot learn; "
+                "wazn convert --to bf16 writes it in floats", source_path(t->l.source), terminal_bytes(bytes,
+                size.format_bytes[f]), formats[f]->name);
+    return 0;
+}
+
+static int open_model(struct training *t, struct error *err)
+{
+    int rc = t->args->at[OPT_model].set ? open_given(t, err) : open_new(t, err);
     if (rc == 0)
         rc = tokenizer_open_source(&t->l.tokenizer, t->l.source, err);
     if (rc == 0)
-        rc = model_open(&t->l.model, t->l.source, NULL, err);
+        rc = loaded_model(&t->l, err);
+    if (rc == 0)
+        rc = check_learns(t, err);
     if (rc == 0)
         t->identity = json_pack("{s:s, s:O}", "command", "train", "config", (json_t *)(uintptr_t)source_config(
             t->l.source));
@@ -112,11 +152,9 @@ static int run(const struct arguments *args, struct error *err)
         .weight_decay = WEIGHT_DECAY };
     if (args->n_words == 0)
         return error_set(err, ERROR_USAGE, "data are missing: wazn train --config FILE --tokenizer FILE -o FOLDER "
-            "TEXT...");
+            "TEXT..., or -m MODEL");
     interrupt_catch();
     int rc = training_folder(&t, err);
-    if (rc == 0)
-        rc = begin_model(&t, err);
     if (rc == 0)
         rc = open_model(&t, err);
     if (rc == 0)
@@ -127,11 +165,11 @@ static int run(const struct arguments *args, struct error *err)
     return rc;
 }
 
-static const enum option_id takes[] = { OPT_config, OPT_tokenizer, OPT_output, OPT_steps, OPT_epochs, OPT_batch_tokens,
+static const enum option_id takes[] = { OPT_model, OPT_config, OPT_tokenizer, OPT_output, OPT_steps, OPT_epochs, OPT_batch_tokens,
     OPT_pass_tokens, OPT_length, OPT_optimizer, OPT_lr, OPT_min_lr, OPT_schedule, OPT_warmup, OPT_weight_decay,
     OPT_decay_embeddings, OPT_beta1, OPT_beta2, OPT_eps, OPT_momentum, OPT_clip, OPT_precision, OPT_recompute,
     OPT_validation, OPT_validate_every, OPT_checkpoint_every, OPT_keep_checkpoints, OPT_sample_every,
-    OPT_sample_prompt, OPT_separator, OPT_resume, OPT_seed, OPT_threads, OPT_cpu, OPT_force, OPT_quiet, OPT_COUNT };
+    OPT_sample_prompt, OPT_separator, OPT_resume, OPT_seed, OPT_threads, OPT_cpu, OPT_force, OPT_json, OPT_quiet, OPT_COUNT };
 
 static const char *const examples[] = {
     "wazn train --config tiny.json --tokenizer tokenizer.json -o runs/tiny books/",
@@ -139,13 +177,15 @@ static const char *const examples[] = {
     "wazn train --config tiny.json --tokenizer tokenizer.json -o runs/tiny --steps 2000 --lr 1e-3 books.txt.zst",
     "2000 steps; Ctrl-C stops behind the step that runs and keeps it",
     "wazn train -o runs/tiny --steps 2000 --lr 1e-3 --resume books.txt.zst", "go on, with the same options",
+    "wazn train -m MODEL -o runs/more --lr 2e-5 papers/", "a model that is there reads on",
     "wazn run -m runs/tiny/model --raw \"Once upon a time\"", "use what has been learned", NULL };
 
 const struct command command_train = {
     .name = "train",
-    .summary = "train a model from scratch on text",
+    .summary = "train a model on text, from scratch or further",
     .usage = "--config FILE --tokenizer FILE -o FOLDER TEXT...",
-    .about = "The output folder gets the model as it begins (start), a log (log.jsonl), its curves (report.html), "
+    .about = "All weights learn. With --config a new model begins (in the folder start), with -m one that is there goes "
+             "on, at a lower --lr. The output folder gets a log (log.jsonl), its curves (report.html), "
              "checkpoints, and at the end the model, as a folder that wazn and transformers open.",
     .takes_words = true,
     .takes = takes,
