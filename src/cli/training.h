@@ -58,7 +58,7 @@ struct training {
     struct progress progress;
     char label[128];                    /* of the progress */
     double last, validated;             /* losses of the last step, of the last validation; NAN before */
-    double loss, begun, drawn, before;  /* loss: of the last steps; before: seconds of the runs that this one goes on from */
+    double loss, begun, drawn, before;  /* loss: smoothed; before: seconds of the runs this goes on from */
     int64_t tokens;                     /* seen by all of them */
 };
 

@@ -27,8 +27,8 @@ void model_close(struct model *m);
 
 /* Give what shall learn memory of its own: every weight stored as floats whose role is not frozen ((N_ROLES) of role.h;
  * NULL: none is). Matrices and tables become `format` (f32 or bf16), vectors f32; what is owned and frozen stays as it
- * is. Before sessions and passes open; while it works both copies take memory. After an error the model can only be
- * closed. */
+ * is. Before sessions and passes open. Copies that the model had to make before are given back one by one; after an
+ * error it can only be closed. */
 int model_own(struct model *m, const struct format *format, const bool *frozen, struct error *err);
 
 /* A model of this config (config.json's keys) that has learned nothing, in f32, all its weights owned. As transformers

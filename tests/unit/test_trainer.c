@@ -68,7 +68,8 @@ static struct dataset *made(size_t n, uint64_t seed)
         int count = 4 + (int)random_below(&r, 13);
         for (int k = 0; k <= count; k++)
             ids[k] = (int32_t)random_below(&r, 40);
-        assert_int_equal(dataset_builder_add(b, &(struct train_text) { ids, ids + 1, count }, (uint64_t)count, NULL), 0);
+        struct train_text text = { ids, ids + 1, count };
+        assert_int_equal(dataset_builder_add(b, &text, (uint64_t)count, NULL), 0);
     }
     assert_int_equal(dataset_builder_finish(&d, b, NULL), 0);
     dataset_builder_close(b);
@@ -146,8 +147,8 @@ static void open_model(struct run *r, uint64_t seed)
 {
     struct error err = { 0 };
     json_t *config = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "model_type", "llama", "hidden_size", 16,
-        "intermediate_size", 24, "num_hidden_layers", 2, "num_attention_heads", 2, "num_key_value_heads", 1, "vocab_size",
-        40, "max_position_embeddings", 32);
+        "intermediate_size", 24, "num_hidden_layers", 2, "num_attention_heads", 2, "num_key_value_heads", 1,
+        "vocab_size", 40, "max_position_embeddings", 32);
     if (model_create(&r->model, config, seed, &err) != 0 || model_own(r->model, r->wish->format, NULL, &err) != 0)
         fail_msg("%s", err.text);
     json_decref(config);
@@ -161,7 +162,8 @@ static void open_trainer(struct run *r)
     struct trainer_options o = { .schedule = { SCHEDULE_COSINE, 0.01, 0.001, 3, 0, w->steps }, .optimizer = { .kind =
         w->kind, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .momentum = 0.95, .weight_decay = 0.1 }, .clip = w->clip,
         .explosion = w->explosion, .threads = w->threads, .validate_every = w->validate_every, .checkpoint_every =
-        w->every, .folder = w->folder, .keep = w->keep, .identity = r->identity, .save = save_learned, .save_context = r };
+        w->every, .folder = w->folder, .keep = w->keep, .identity = r->identity, .save = save_learned,
+        .save_context = r };
     struct objective objective = { gradients, validate, describe, r };
     struct trainer_watch watch = { keep_step, keep_validation, cancelled, r };
     if (trainer_open(&r->trainer, r->pass, &objective, &o, &watch, &err) != 0)
@@ -313,8 +315,10 @@ static int checkpoints(const char *folder)
     char names[4096];
     int n = 0;
     list(names, sizeof names, folder);
-    for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
-        n += strncmp(name, "checkpoint-", 11) == 0 && !strchr(name, '.');
+    for (const char *name = names, *end; *name; name = *end ? end + 1 : end) {
+        end = strchrnul(name, ' ');
+        n += strncmp(name, "checkpoint-", 11) == 0 && !memchr(name, '.', (size_t)(end - name));
+    }
     return n;
 }
 
@@ -579,7 +583,8 @@ static void write_steps(const char *path, uint64_t behind, uint64_t until, bool 
 {
     struct train_log *log;
     struct error err = { 0 };
-    if (train_log_open(&log, path, json_pack("{s:s, s:I}", "type", "run", "behind", (json_int_t)behind), behind, &err) != 0)
+    json_t *run = json_pack("{s:s, s:I}", "type", "run", "behind", (json_int_t)behind);
+    if (train_log_open(&log, path, run, behind, &err) != 0)
         fail_msg("%s", err.text);
     for (uint64_t i = behind + 1; i <= until; i++) {
         struct step_result r = { .step = i, .loss = (double)i, .tokens = 10, .seconds = 0.5, .norm = 2, .lr = 0.1 };
