@@ -111,37 +111,48 @@ int folder_out_open(struct file_out *f, const char *path, struct error *err)
     return rc;
 }
 
-static int sync_folder(const char *path, struct error *err)
+/* Bring the names in a folder to disk. File systems that cannot do so say EINVAL. */
+static int sync_names(int fd, const char *path, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-    /* file systems that cannot do this for folders say EINVAL */
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-        rc = error_errno(err, errno, "could not write the folder \"%s\" to disk", path);
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    return fsync(fd) == 0 || errno == EINVAL ? 0
+        : error_errno(err, errno, "could not write the folder \"%s\" to disk", path);
 }
 
-static int sync_parent(const char *path, struct error *err)
+static int open_folder(int *fd, const char *path, struct error *err)
+{
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *fd >= 0 ? 0 : error_errno(err, errno, "could not open the folder \"%s\"", path);
+}
+
+static int open_parent(int *fd, const char *path, struct error *err)
 {
     char parent[FILE_OUT_PATH];
     snprintf(parent, sizeof parent, "%s", path);
     char *slash = strrchr(parent, '/');
-    if (!slash)
-        return sync_folder(".", err);
-    slash[slash == parent] = '\0';
-    return sync_folder(parent, err);
+    if (slash)
+        slash[slash == parent] = '\0';
+    return open_folder(fd, slash ? parent : ".", err);
 }
 
 int folder_out_commit(struct file_out *f, struct error *err)
 {
-    int rc = sync_folder(f->beside, err);
+    int inside, around = -1, rc = open_folder(&inside, f->beside, err);
+    if (rc == 0) {
+        rc = sync_names(inside, f->beside, err);
+        close(inside);
+    }
+    if (rc == 0)
+        rc = open_parent(&around, f->path, err);
     if (rc == 0 && rename(f->beside, f->path) != 0)
         rc = error_errno(err, errno, "could not rename \"%s\" to \"%s\"", f->beside, f->path);
     if (rc)
         folder_out_abort(f);
+    else
+        rc = sync_names(around, f->path, err);
+    if (around >= 0)
+        close(around);
     f->beside[0] = '\0';
-    return rc ? rc : sync_parent(f->path, err);
+    return rc;
 }
 
 void folder_out_abort(struct file_out *f)

@@ -28,8 +28,8 @@ int file_out_commit(struct file_out *f, struct error *err);
 void file_out_abort(struct file_out *f);
 
 /* The same for a folder: files are written into f->beside. ERROR_USAGE where `path` is there already, unless it is an
- * empty folder. Commit brings the names to disk too: who removes an older folder after it cannot lose both. Abort
- * removes the folder with everything in it. */
+ * empty folder. Commit brings the names to disk too: who removes an older folder after it cannot lose both (where
+ * the disk refuses only that, the folder is at its place nevertheless). Abort removes it with everything in it. */
 int folder_out_open(struct file_out *f, const char *path, struct error *err);
 int folder_out_commit(struct file_out *f, struct error *err);
 void folder_out_abort(struct file_out *f);

@@ -7,6 +7,7 @@
 #include "file/table.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -138,43 +139,39 @@ static int compare_steps(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The steps of all checkpoints, rising; returns how many. */
-static int list_steps(int64_t steps[LIST_MAX], const char *folder)
-{
-    DIR *d = opendir(folder);
-    int n = 0;
-    for (const struct dirent *entry; d && n < LIST_MAX && (entry = readdir(d));)
-        if (step_of(entry->d_name) >= 0)
-            steps[n++] = step_of(entry->d_name);
-    if (d)
-        closedir(d);
-    qsort(steps, (size_t)n, sizeof *steps, compare_steps);
-    return n;
-}
-
-static void remove_halves(const char *folder)
+/* The steps of all checkpoints, rising. clean: takes away what is half-written. */
+static int list_steps(int64_t steps[LIST_MAX], int *n, const char *folder, bool clean, struct error *err)
 {
     char path[FILE_OUT_PATH];
     DIR *d = opendir(folder);
-    for (const struct dirent *entry; d && (entry = readdir(d));)
-        if (is_half(entry->d_name) && path_of(path, folder, entry->d_name, NULL) == 0)
+    *n = 0;
+    if (!d)
+        return errno == ENOENT ? 0 : error_errno(err, errno, "could not look for checkpoints in \"%s\"", folder);
+    for (const struct dirent *entry; *n < LIST_MAX && (entry = readdir(d));) {
+        if (step_of(entry->d_name) >= 0)
+            steps[(*n)++] = step_of(entry->d_name);
+        else if (clean && is_half(entry->d_name) && path_of(path, folder, entry->d_name, NULL) == 0)
             folder_remove(path, NULL);
-    if (d)
-        closedir(d);
+    }
+    closedir(d);
+    qsort(steps, (size_t)*n, sizeof *steps, compare_steps);
+    return 0;
 }
 
-void checkpoint_prune(const char *folder, int keep, uint64_t best)
+int checkpoint_prune(const char *folder, int keep, uint64_t best, struct error *err)
 {
     int64_t steps[LIST_MAX];
     char name[32], path[FILE_OUT_PATH];
-    int n = list_steps(steps, folder);
-    for (int i = 0; i < n - keep; i++) {
+    int n, rc = list_steps(steps, &n, folder, false, err);
+    for (int i = 0; rc == 0 && i < n - keep; i++) {
         if (steps[i] == (int64_t)best)
             continue;
         name_of(name, (uint64_t)steps[i]);
-        if (path_of(path, folder, name, NULL) == 0)
-            folder_remove(path, NULL);
+        rc = path_of(path, folder, name, err);
+        if (rc == 0)
+            rc = folder_remove(path, err);
     }
+    return rc;
 }
 
 /* ---- reading ---- */
@@ -287,13 +284,12 @@ int checkpoint_read(const struct checkpoint_identity *identity, struct optimizer
 {
     int64_t steps[LIST_MAX];
     char name[32], path[FILE_OUT_PATH];
+    int n, rc = list_steps(steps, &n, identity->folder, true, err);
     *step = 0;
-    remove_halves(identity->folder);
-    int n = list_steps(steps, identity->folder);
-    if (n == 0)
-        return 0;
+    if (rc || n == 0)
+        return rc;
     name_of(name, (uint64_t)steps[n - 1]);
-    int rc = path_of(path, identity->folder, name, err);
+    rc = path_of(path, identity->folder, name, err);
     if (rc == 0)
         rc = read_run(path, identity, step, best, err);
     if (rc == 0)

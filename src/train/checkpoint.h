@@ -32,6 +32,6 @@ int checkpoint_read(const struct checkpoint_identity *identity, struct optimizer
     struct checkpoint_best *best, struct error *err);
 
 /* Take all away but the `keep` newest and the one of step `best`. */
-void checkpoint_prune(const char *folder, int keep, uint64_t best);
+int checkpoint_prune(const char *folder, int keep, uint64_t best, struct error *err);
 
 #endif

@@ -111,11 +111,10 @@ static int save(struct trainer *t, struct error *err)
     if (!o->folder || t->saved == t->step)
         return 0;
     int rc = checkpoint_write(&identity, t->optimizer, t->step, &t->best, o->save, o->save_context, err);
-    if (rc == 0) {
-        t->saved = t->step;
-        checkpoint_prune(o->folder, o->keep, t->best.step);
-    }
-    return rc;
+    if (rc)
+        return rc;
+    t->saved = t->step;
+    return checkpoint_prune(o->folder, o->keep, t->best.step, err);
 }
 
 /* ---- steps ---- */

@@ -10,6 +10,7 @@
 #include "support.h"
 
 #include "failure_publish.h"
+#include "failure_train.h"
 
 #include "base/cpu.h"
 #include "base/filemap.h"
@@ -493,6 +494,7 @@ static const struct attempt {
     { "a model and its training pass", try_training },
     { "an adapter", try_adapter },
     { "a model and its rollouts", try_rollout },
+    { "a run of training", failure_train },
     { "rewards", try_reward },
     { "a tokenizer inside a GGUF", try_tokenizer_gguf },
     { "a tokenizer.json", try_tokenizer_json },
@@ -675,7 +677,8 @@ static int put_inputs(void **state)
     put_part("gguf/m-00001-of-00002.gguf", 0);
     put_part("gguf/m-00002-of-00002.gguf", 1);
     put_folder("out");
-    failure_root = root;
+    failure_root = failure_train_root = root;
+    assert_int_equal(mkdir(test_join(root, "run"), 0777), 0);
     put_llama2c();
     put_vocabulary();
     put_byte_level_files();

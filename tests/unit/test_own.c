@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const char llama[] = "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":96,"
-    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":300,\"max_position_embeddings\":32}";
+    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":300,"
+    "\"max_position_embeddings\":32}";
 static const char gpt2[] = "{\"model_type\":\"gpt2\",\"n_embd\":64,\"n_layer\":8,\"n_head\":4,\"n_positions\":40,"
     "\"vocab_size\":300,\"initializer_range\":0.5}";
 static const char gemma[] = "{\"model_type\":\"gemma3_text\",\"hidden_size\":64,\"intermediate_size\":96,"

@@ -166,9 +166,9 @@ static int run(const struct arguments *args, struct error *err)
 }
 
 static const enum option_id takes[] = { OPT_model, OPT_config, OPT_tokenizer, OPT_output, OPT_steps, OPT_epochs,
-    OPT_batch_tokens, OPT_pass_tokens, OPT_length, OPT_optimizer, OPT_lr, OPT_min_lr, OPT_schedule, OPT_warmup, OPT_weight_decay,
-    OPT_decay_embeddings, OPT_beta1, OPT_beta2, OPT_eps, OPT_momentum, OPT_clip, OPT_precision, OPT_recompute,
-    OPT_validation, OPT_validate_every, OPT_checkpoint_every, OPT_keep_checkpoints, OPT_sample_every,
+    OPT_batch_tokens, OPT_pass_tokens, OPT_length, OPT_optimizer, OPT_lr, OPT_min_lr, OPT_schedule, OPT_warmup,
+    OPT_weight_decay, OPT_decay_embeddings, OPT_beta1, OPT_beta2, OPT_eps, OPT_momentum, OPT_clip, OPT_precision,
+    OPT_recompute, OPT_validation, OPT_validate_every, OPT_checkpoint_every, OPT_keep_checkpoints, OPT_sample_every,
     OPT_sample_prompt, OPT_separator, OPT_resume, OPT_seed, OPT_threads, OPT_cpu, OPT_force, OPT_json, OPT_quiet,
     OPT_COUNT };
 
@@ -184,7 +184,7 @@ static const char *const examples[] = {
 const struct command command_train = {
     .name = "train",
     .summary = "train a model on text, from scratch or further",
-    .usage = "--config FILE --tokenizer FILE -o FOLDER TEXT...",
+    .usage = "--config FILE --tokenizer FILE -o FOLDER TEXT... | -m MODEL -o FOLDER TEXT...",
     .about = "All weights learn. With --config a new model begins (in the folder start), with -m one that is there "
              "goes on, at a lower --lr. The output folder gets a log (log.jsonl), its curves (report.html), "
              "checkpoints, and at the end the model, as a folder that wazn and transformers open.",
