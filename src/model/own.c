@@ -46,8 +46,8 @@ static void convert_row(struct tensor *to, const struct tensor *from, int64_t ro
     to->format->encode(out, floats, NULL, to->cols);
 }
 
-/* Nobody reads the copied numbers here any more: their pages go back, whole ones. Those of the arenas are nobody else's;
- * others may be shared, and stay what they are. */
+/* Nobody reads the copied numbers here any more: their pages go back, whole ones. Those of the arenas are nobody
+ * else's; others may be shared, and stay what they are. */
 static void forget(const struct model *m, const struct tensor *t)
 {
     const unsigned char *data = t->data;

@@ -36,7 +36,8 @@ static int run(struct train_pass *pass, const struct objective *objective, const
     struct error *err)
 {
     const struct trainer_options options = { .schedule = { .lr = 0.1, .steps = 1 }, .optimizer = { .kind =
-        OPTIMIZER_MUON, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .momentum = 0.95 }, .threads = 2, .folder = folder, .keep = 1 };
+        OPTIMIZER_MUON, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .momentum = 0.95 }, .threads = 2,
+        .folder = folder, .keep = 1 };
     struct trainer_watch watch = { 0 };
     struct trainer *t;
     uint64_t step = 0;
