@@ -245,7 +245,8 @@ const struct packed_step *packing_step(struct packing *p, uint64_t step)
         .pass = p->passes};
     for (int i = 0; i < p->step.passes; i++) {
         size_t first = plan->first[from + (size_t)i], n = plan->first[from + (size_t)i + 1] - first;
-        p->passes[i] = (struct packed_pass){.texts = p->texts + used, .n = (int)n};
+        p->passes[i] = (struct packed_pass){.texts = p->texts + used, .samples = plan->order + first,
+            .n = (int)n};
         for (size_t k = 0; k < n; k++) {
             struct train_text *text = &p->texts[used++];
             dataset_sample(p->data, plan->order[first + k], text);

@@ -32,7 +32,11 @@ uint64_t packing_steps(struct packing *p, uint64_t epoch);
 struct packed_step {
     uint64_t epoch;
     int passes;
-    const struct packed_pass { const struct train_text *texts; int n; } *pass; /* (passes) */
+    const struct packed_pass {
+        const struct train_text *texts;
+        const size_t *samples; /* their numbers in the data */
+        int n;
+    } *pass; /* (passes) */
     int64_t tokens, counted; /* of all passes */
 };
 const struct packed_step *packing_step(struct packing *p, uint64_t step);

@@ -449,13 +449,39 @@ static void damaged_checkpoints_are_refused(void **state)
 
 /* ---- what stops a run ---- */
 
+/* The samples that an error names are those that the step saw. */
+static void data_of_a_step_are_named(void **state)
+{
+    (void)state;
+    struct wish w = usual();
+    struct run r;
+    struct buffer out = { 0 };
+    struct train_text first;
+    open_run(&r, &w, 3);
+    r.plain.describe(r.plain.context, 1, &out);
+    size_t number = 0;
+    const char *at = strstr(out.data, "epoch 1, samples ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "epoch 1, samples %zu", &number), 1);
+    assert_in_range(number, 1, 13);
+    dataset_sample(r.data, number - 1, &first);
+    at = strstr(out.data, "begins with the tokens");
+    assert_non_null(at);
+    at += strlen("begins with the tokens");
+    for (int i = 0; i < first.count && i < 16; i++)
+        assert_int_equal(strtol(at, (char **)(uintptr_t)&at, 10), first.ids[i]);
+    assert_string_equal(at, "");
+    buffer_release(&out);
+    close_run(&r);
+}
+
 static void broken_steps_are_not_made(void **state)
 {
     (void)state;
     static const struct {
         double loss;
         const char *words;
-    } cases[] = { { NAN, "step 6 was not made: its loss is nan; its data: 1 passes of epoch 2" },
+    } cases[] = { { NAN, "step 6 was not made: its loss is nan; its data: epoch 2, samples " },
         { INFINITY, "step 6 was not made: its loss is inf" },
         { 0, "step 6 was not made: the norm of its gradients is nan" } };
     for (size_t i = 0; i < 3; i++) {
@@ -635,6 +661,7 @@ int main(void)
         cmocka_unit_test(half_written_ones_are_taken_away),
         cmocka_unit_test(other_runs_are_refused),
         cmocka_unit_test(damaged_checkpoints_are_refused),
+        cmocka_unit_test(data_of_a_step_are_named),
         cmocka_unit_test(broken_steps_are_not_made),
         cmocka_unit_test(explosions_stop_a_run),
         cmocka_unit_test(full_disks_lose_nothing),

@@ -53,15 +53,24 @@ static int validate(void *context, struct train_pass *p, struct step_result *out
     return 0;
 }
 
-/* The first tokens of the step's first texts: enough to find them. */
+#define DESCRIBED 16
+
+/* The numbers of the step's samples, and how the first begins: enough to find them. */
 static void describe(void *context, uint64_t step, struct buffer *out)
 {
     struct likelihood *l = context;
     const struct packed_step *s = packing_step(l->packing, step);
-    buffer_printf(out, "%d passes of epoch %llu, the first begins with the tokens", s->passes,
-        (unsigned long long)s->epoch + 1);
     const struct train_text *t = &s->pass[0].texts[0];
-    for (int k = 0; k < t->count && k < 16; k++)
+    int n = 0;
+    buffer_printf(out, "epoch %llu, samples", (unsigned long long)s->epoch + 1);
+    for (int i = 0; i < s->passes; i++)
+        for (int k = 0; k < s->pass[i].n; k++)
+            if (n++ < DESCRIBED)
+                buffer_printf(out, " %zu", s->pass[i].samples[k] + 1);
+    if (n > DESCRIBED)
+        buffer_printf(out, " and %d more", n - DESCRIBED);
+    buffer_add_text(out, "; the first begins with the tokens");
+    for (int k = 0; k < t->count && k < DESCRIBED; k++)
         buffer_printf(out, " %d", t->ids[k]);
 }
 
