@@ -308,10 +308,11 @@ static int begin(struct training *t, struct error *err)
     return rc;
 }
 
-static int print_result(const struct training *t, const char *model, struct error *err)
+/* what: "model" or "adapter". */
+static int print_result(const struct training *t, const char *what, const char *path, struct error *err)
 {
-    json_t *o = json_pack("{s:o, s:o, s:I, s:I, s:f}", "folder", json_string_new(t->folder, strlen(t->folder)), "model",
-        json_string_new(model, strlen(model)), "steps", (json_int_t)t->options.schedule.steps, "tokens",
+    json_t *o = json_pack("{s:o, s:o, s:I, s:I, s:f}", "folder", json_string_new(t->folder, strlen(t->folder)), what,
+        json_string_new(path, strlen(path)), "steps", (json_int_t)t->options.schedule.steps, "tokens",
         (json_int_t)t->tokens, "seconds", t->before + clock_seconds() - t->begun);
     if (o && isfinite(t->last)) /* a run that had ended before has none */
         json_object_set_new(o, "loss", json_real(t->last));
@@ -332,7 +333,7 @@ static int finish(struct training *t, struct error *err)
         rc = t->options.save(t, path, err);
     if (rc == 0 && !t->args->at[OPT_quiet].set)
         fprintf(stderr, "wazn: the %s is in %s, the curves are in %s/report.html\n", what, path, t->folder);
-    return rc || !t->args->at[OPT_json].set ? rc : print_result(t, path, err);
+    return rc || !t->args->at[OPT_json].set ? rc : print_result(t, what, path, err);
 }
 
 static int run(struct training *t, struct error *err)

@@ -230,8 +230,8 @@ static void contradictions_are_refused(void **state)
     const char *other = test_join(empty, "other.txt");
     test_write(other, "Other words, other data: nothing that a run could go on with.\n", 62);
     assert_refused("it was written with data \"", (const char *const[]) { "train", "-o", folder, "-t", "1", "--steps",
-        STEPS_TEXT, "--length", "32", "--batch-tokens", "128", "--pass-tokens", "32", "--lr", "0.01", "--validation", "0.2",
-        other, "--resume", NULL });
+        STEPS_TEXT, "--length", "32", "--batch-tokens", "128", "--pass-tokens", "32", "--lr", "0.01", "--validation",
+        "0.2", other, "--resume", NULL });
     assert_refused("--steps and --epochs both", (const char *const[])TRAIN(test_join(empty, "a"), "1", "--epochs=2"));
     assert_refused("--min-lr 0.5 is above --lr 0.01",
         (const char *const[])TRAIN(test_join(empty, "b"), "1", "--min-lr=0.5"));
