@@ -24,7 +24,7 @@ struct flow_shape blocks_shape(const struct model *m, int tokens_max, int contex
         .width_max = at_least(at_least(s->dim, s->ffn), s->heads * s->head_dim), .heads = s->heads,
         .kv_heads = s->kv_heads, .head_dim = s->head_dim, .context_max = context_max, .experts = s->experts,
         .experts_used = s->experts_used, .expert_ffn = s->expert_ffn };
-    for (int l = 0; l < s->layers; l++)
+    for (int l = 0; m->layers && l < s->layers; l++) /* one that is only measured has none yet */
         for (int r = 0; r < N_LAYER_ROLES; r++)
             blocks_shape_add(&shape, m->layers[l].at[r].low_rank);
     return shape;

@@ -51,7 +51,7 @@ static void convert_row(struct tensor *to, const struct tensor *from, int64_t ro
 static void forget(const struct model *m, const struct tensor *t)
 {
     const unsigned char *data = t->data;
-    bool ours = model_owns(m, data) || (data >= m->arena.base && data < m->arena.base + m->arena.size);
+    bool ours = model_owns(m, data) || (m->arena.base && data >= m->arena.base && data < m->arena.base + m->arena.size);
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)t->data + page - 1) / page * page;
     uintptr_t end = ((uintptr_t)t->data + (size_t)t->rows * tensor_stride(t)) / page * page;
     if (end > first)
