@@ -114,6 +114,7 @@ static void refusals(void **state)
     REFUSED(2, "between 256", "train", path, "-o", out, "--vocabulary", "100");
     REFUSED(2, "bytes and special tokens are 257", "train", path, "-o", out, "--vocabulary", "256", "--special-token",
         "<s>");
+    REFUSED(2, "\"x\" is a single byte", "train", path, "-o", out, "--special-token", "x");
     REFUSED(2, "\"<s>\" is given twice", "train", path, "-o", out, "--special-token", "<s>", "--special-token", "<s>");
     REFUSED(2, "one of gpt2|", "train", path, "-o", out, "--pattern", "gpt9");
     REFUSED(2, "goes with the pattern gpt2", "train", path, "-o", out, "--pattern", "llama3", "--prefix-space");

@@ -44,6 +44,15 @@ static bool show(void *context, uint64_t done, uint64_t total)
     return !interrupt_seen();
 }
 
+/* One character is how a byte is spelled in the vocabulary: text could not be written without it. */
+static int check_specials(const struct arguments *args, struct error *err)
+{
+    for (int i = 0; i < args->n_list; i++)
+        if (args->list[i][0] && !args->list[i][1])
+            return error_set(err, ERROR_USAGE, "special token \"%s\" is a single byte, which text needs", args->list[i]);
+    return 0;
+}
+
 static int open_all(struct learning *l, struct error *err)
 {
     const struct arguments *args = l->args;
@@ -58,7 +67,7 @@ static int open_all(struct learning *l, struct error *err)
         .length_limit = at[OPT_token_length].set ? (size_t)at[OPT_token_length].whole : 0, .specials = args->list,
         .n_specials = (size_t)args->n_list, .threads = at[OPT_threads].set ? (int)at[OPT_threads].whole : cpu_cores(),
         .memory_max = cpu_memory_available(), .progress = show, .context = l };
-    int rc = at[OPT_separator].set && !separator ? error_memory(err, 0, "a separator") : 0;
+    int rc = at[OPT_separator].set && !separator ? error_memory(err, 0, "a separator") : check_specials(args, err);
     if (rc == 0)
         rc = bpe_training_open(&l->training, &training, err);
     if (rc == 0)

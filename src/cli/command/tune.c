@@ -117,9 +117,11 @@ static int read_prompts(struct training *t, struct render_counts *counts, struct
     struct examples_options o = { .kind = EXAMPLE_PROMPT, .progress = show_reading, .context = t };
     struct render_options wanted = render_of(t);
     struct examples *e = NULL;
+    progress_begin(&t->progress, "reading the prompts", NULL, t->args->at[OPT_quiet].set);
     int rc = examples_open(&e, t->args->words, t->args->n_words, &o, err);
     if (rc == 0)
         rc = prompts_read(&t->prompts, counts, e, t->l.tokenizer, &wanted, err);
+    progress_end(&t->progress);
     examples_close(e);
     int longest = 0;
     for (size_t i = 0; rc == 0 && i < t->prompts.n; i++)
