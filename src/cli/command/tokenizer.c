@@ -49,7 +49,8 @@ static int check_specials(const struct arguments *args, struct error *err)
 {
     for (int i = 0; i < args->n_list; i++)
         if (args->list[i][0] && !args->list[i][1])
-            return error_set(err, ERROR_USAGE, "special token \"%s\" is a single byte, which text needs", args->list[i]);
+            return error_set(err, ERROR_USAGE, "special token \"%s\" is a single byte, which text needs",
+                args->list[i]);
     return 0;
 }
 
