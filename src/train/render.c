@@ -52,6 +52,18 @@ static int render_text(struct rendered *r, const char *text, const struct tokeni
     return rc;
 }
 
+/* Thoughts behind the last question are learned, also by formats that leave them out once there is an answer; earlier
+ * ones are not shown to the model when it goes on, so they are not here either. */
+static void keep_last_thoughts(struct chat_request *r, struct chat_message *messages)
+{
+    size_t last = r->n_messages;
+    while (last > 0 && strcmp(messages[last - 1].role, "user") != 0)
+        last--;
+    for (size_t i = 0; i < last; i++)
+        messages[i].reasoning = NULL;
+    r->keep_reasoning = true;
+}
+
 static int render_messages(struct rendered *r, const json_t *list, const struct example *x, const struct tokenizer *t,
     const struct render_options *o, struct error *err)
 {
@@ -71,6 +83,7 @@ static int render_messages(struct rendered *r, const json_t *list, const struct 
         if (o->last_turn && i > from && strcmp(messages[i].role, "user") == 0)
             from = i;
     }
+    keep_last_thoughts(&request, messages);
     if (rc == 0)
         rc = chat_render_said(format, t, &request, &r->ids, &said, err);
     bool ends = request.n_messages > 0 && strcmp(messages[request.n_messages - 1].role, "assistant") == 0;

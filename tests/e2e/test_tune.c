@@ -69,6 +69,39 @@ static void a_preview_shows_what_is_learned(void **state)
     program_release(&p);
 }
 
+/* Whether the token is shown as learned: the mark last opened in front of it is not closed. */
+static bool is_learned(const char *shown, const char *token)
+{
+    const char *at = strstr(shown, token), *open = NULL, *close = NULL;
+    assert_non_null(at);
+    for (const char *c = shown; (c = strstr(c, "⟦")) && c < at; c++)
+        open = c;
+    for (const char *c = shown; (c = strstr(c, "⟧")) && c < at; c++)
+        close = c;
+    return open && !(close && close > open);
+}
+
+/* Harmony leaves thoughts out of what it shows of the past; those of the last turn are learned all the same. */
+static void thoughts_are_learned(void **state)
+{
+    (void)state;
+    struct program p;
+    const char *m = make_model(&(struct made_model) { .layers = 1, .dim = 32, .ffn = 32, .context = 512,
+        .chat = MADE_HARMONY });
+    char chat[4096];
+    const char *text = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\","
+        "\"reasoning_content\":\"~\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"},{\"role\":"
+        "\"assistant\",\"reasoning_content\":\"^\",\"content\":\"=\"}]}\n";
+    snprintf(chat, sizeof chat, "%s", written("chat.jsonl", text));
+    RUN(&p, 0, NULL, "tune", "-m", m, "--preview", "1", chat);
+    assert_null(strstr(p.output.data, "~")); /* of an earlier turn */
+    assert_true(is_learned(p.output.data, "^") && is_learned(p.output.data, "="));
+    program_release(&p);
+    RUN(&p, 0, NULL, "tune", "-m", m, "--preview", "1", "--skip-reasoning", chat);
+    assert_true(!is_learned(p.output.data, "^") && is_learned(p.output.data, "="));
+    program_release(&p);
+}
+
 static void conversations_are_learned(void **state)
 {
     (void)state;
@@ -208,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_preview_shows_what_is_learned),
+        cmocka_unit_test(thoughts_are_learned),
         cmocka_unit_test(conversations_are_learned),
         cmocka_unit_test(adapters_are_learned),
         cmocka_unit_test(preferences_are_learned),
