@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct refusals refusals;
 
 static const void *held[HELD_MAX]; /* blocks held, by open addressing; `gone` where one was given back */
 static const char gone;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* threads that count words ask for memory too */
 
 static size_t held_place(const void *p, const void *until)
 {
@@ -29,28 +31,34 @@ static size_t held_place(const void *p, const void *until)
 
 static void *held_add(void *p)
 {
+    pthread_mutex_lock(&lock);
     if (p && refusals.armed) {
         held[held_place(p, &gone)] = p;
         refusals.held++;
     }
+    pthread_mutex_unlock(&lock);
     return p;
 }
 
 static void held_remove(const void *p)
 {
+    pthread_mutex_lock(&lock);
     size_t at = p ? held_place(p, NULL) : 0;
     if (p && held[at] == p) {
         held[at] = &gone;
         refusals.held--;
     }
+    pthread_mutex_unlock(&lock);
 }
 
 static bool refuse(int code)
 {
-    if (!refusals.armed || ++refusals.calls != refusals.fail_at)
-        return false;
-    errno = code;
-    return true;
+    pthread_mutex_lock(&lock);
+    bool refused = refusals.armed && ++refusals.calls == refusals.fail_at;
+    pthread_mutex_unlock(&lock);
+    if (refused)
+        errno = code;
+    return refused;
 }
 
 void *__real_malloc(size_t n);

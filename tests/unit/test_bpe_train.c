@@ -118,6 +118,15 @@ static struct tokenizer *train_new(const struct bpe_training_options *o, const s
 }
 
 /* One text of many items, more than a batch of them, on threads that take what they get. */
+static void same_report(const struct bpe_training_report *a, const struct bpe_training_report *b)
+{
+    assert_int_equal(a->texts, b->texts);
+    assert_int_equal(a->bytes, b->bytes);
+    assert_int_equal(a->words, b->words);
+    assert_int_equal(a->tokens, b->tokens);
+    assert_int_equal(a->merges, b->merges);
+}
+
 static void threads_do_not_show(void **state)
 {
     (void)state;
@@ -134,7 +143,7 @@ static void threads_do_not_show(void **state)
     assert_int_equal(tokenizer_size(one), 1000);
     for (o.threads = 2; o.threads <= 4; o.threads++) {
         t = train_new(&o, &text, 12, &report);
-        assert_memory_equal(&report, &first, sizeof report);
+        same_report(&report, &first);
         for (int32_t id = 0; id < 1000; id++) {
             size_t n, m;
             const char *piece = tokenizer_piece(t, id, &n), *wanted = tokenizer_piece(one, id, &m);
