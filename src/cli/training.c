@@ -22,17 +22,17 @@
 #define LENGTH 512
 #define LOGITS_BYTES ((int64_t)64 << 20) /* of logits held at a time, with their gradients */
 
-static double real(const struct training *t, enum option_id id, double absent)
+double training_real(const struct training *t, enum option_id id, double absent)
 {
     return t->args->at[id].set ? t->args->at[id].real : absent;
 }
 
-static uint64_t whole(const struct training *t, enum option_id id, uint64_t absent)
+uint64_t training_whole(const struct training *t, enum option_id id, uint64_t absent)
 {
     return t->args->at[id].set ? (uint64_t)t->args->at[id].whole : absent;
 }
 
-static bool chosen(const struct training *t, enum option_id id, const char *word)
+bool training_chosen(const struct training *t, enum option_id id, const char *word)
 {
     return t->args->at[id].set && strcmp(t->args->at[id].text, word) == 0;
 }
@@ -76,7 +76,7 @@ int training_length(const struct training *t)
 {
     const struct spec *s = t->l.model ? model_spec(t->l.model) : NULL;
     int most = s && s->context < LENGTH ? s->context : LENGTH;
-    return (int)whole(t, OPT_length, (uint64_t)most);
+    return (int)training_whole(t, OPT_length, (uint64_t)most);
 }
 
 void training_sizes(struct training *t)
@@ -96,9 +96,10 @@ static int at_most(int64_t a, int64_t b)
 
 static int set_pass(struct training *t, struct error *err)
 {
-    t->narrow = t->args->at[OPT_precision].set ? chosen(t, OPT_precision, "bf16")
+    t->narrow = t->args->at[OPT_precision].set ? training_chosen(t, OPT_precision, "bf16")
                                                : (kernels.features & CPU_AVX512_BF16) != 0;
-    uint64_t pass = whole(t, OPT_pass_tokens, (uint64_t)t->longest), batch = whole(t, OPT_batch_tokens, 4 * pass);
+    uint64_t pass = training_whole(t, OPT_pass_tokens, (uint64_t)t->longest);
+    uint64_t batch = training_whole(t, OPT_batch_tokens, 4 * pass);
     if (pass < (uint64_t)t->longest)
         return error_set(err, ERROR_USAGE, "--pass-tokens %llu is less than the longest sample's %d tokens",
             (unsigned long long)pass, t->longest);
@@ -107,17 +108,18 @@ static int set_pass(struct training *t, struct error *err)
             "(--pass-tokens, or the longest sample)", (unsigned long long)batch, (unsigned long long)pass);
     int texts = at_most((int64_t)(pass + 1) / 2, (int64_t)t->samples);
     t->packing = (struct packing_options) { .tokens_max = (int)pass, .texts_max = texts,
-        .passes = (int)((batch + pass / 2) / pass), .seed = whole(t, OPT_seed, 0), .shuffle = true };
+        .passes = (int)((batch + pass / 2) / pass), .seed = training_whole(t, OPT_seed, 0), .shuffle = true };
     int64_t logits = LOGITS_BYTES / (2 * (int64_t)sizeof(float) * model_spec(t->l.model)->vocabulary);
     t->pass_options = (struct train_options) { .tokens_max = (int)pass, .texts_max = texts,
-        .logits_max = at_most((int64_t)pass, logits < 16 ? 16 : logits), .threads = (int)whole(t, OPT_threads,
-        (uint64_t)cpu_cores()), .checkpoint = t->args->at[OPT_recompute].set, .adapter = t->adapter };
+        .logits_max = at_most((int64_t)pass, logits < 16 ? 16 : logits),
+        .threads = (int)training_whole(t, OPT_threads, (uint64_t)cpu_cores()),
+        .checkpoint = t->args->at[OPT_recompute].set, .adapter = t->adapter };
     return 0;
 }
 
 static uint64_t count_steps(struct training *t)
 {
-    double epochs = real(t, OPT_epochs, 1);
+    double epochs = training_real(t, OPT_epochs, 1);
     uint64_t steps = 0;
     for (uint64_t e = 0; e < (uint64_t)epochs; e++)
         steps += t->method->steps(t, e);
@@ -127,20 +129,21 @@ static uint64_t count_steps(struct training *t)
 
 static void set_schedule(struct training *t, uint64_t steps)
 {
-    double lr = real(t, OPT_lr, t->lr);
+    double lr = training_real(t, OPT_lr, t->lr);
     enum schedule_kind kind = SCHEDULE_COSINE;
     for (int k = 0; k < SCHEDULE_COUNT; k++)
-        if (chosen(t, OPT_schedule, schedule_name((enum schedule_kind)k)))
+        if (training_chosen(t, OPT_schedule, schedule_name((enum schedule_kind)k)))
             kind = (enum schedule_kind)k;
-    t->options.schedule = (struct schedule) { .kind = kind, .lr = lr, .lr_min = real(t, OPT_min_lr, lr / 10),
-        .warmup = whole(t, OPT_warmup, steps / 10 < 100 ? steps / 10 : 100), .decay = (steps + 4) / 5, .steps = steps };
+    t->options.schedule = (struct schedule) { .kind = kind, .lr = lr, .lr_min = training_real(t, OPT_min_lr, lr / 10),
+        .warmup = training_whole(t, OPT_warmup, steps / 10 < 100 ? steps / 10 : 100), .decay = (steps + 4) / 5,
+        .steps = steps };
 }
 
 static int set_options(struct training *t, struct error *err)
 {
     if (t->args->at[OPT_steps].set && t->args->at[OPT_epochs].set)
         return error_set(err, ERROR_USAGE, "--steps and --epochs both say how long to train: give one");
-    uint64_t steps = t->args->at[OPT_steps].set ? whole(t, OPT_steps, 0) : count_steps(t);
+    uint64_t steps = t->args->at[OPT_steps].set ? training_whole(t, OPT_steps, 0) : count_steps(t);
     uint64_t tenth = steps / 10 ? steps / 10 : 1;
     set_schedule(t, steps);
     const struct schedule *s = &t->options.schedule;
@@ -150,17 +153,18 @@ static int set_options(struct training *t, struct error *err)
         return error_set(err, ERROR_USAGE, "--warmup %llu leaves nothing of %llu steps", (unsigned long long)s->warmup,
             (unsigned long long)steps);
     t->options.optimizer = (struct optimizer_options) {
-        .kind = chosen(t, OPT_optimizer, "muon") ? OPTIMIZER_MUON : OPTIMIZER_ADAMW,
-        .beta1 = real(t, OPT_beta1, 0.9), .beta2 = real(t, OPT_beta2, 0.95), .eps = real(t, OPT_eps, 1e-8),
-        .momentum = real(t, OPT_momentum, 0.95), .weight_decay = real(t, OPT_weight_decay, t->weight_decay),
+        .kind = training_chosen(t, OPT_optimizer, "muon") ? OPTIMIZER_MUON : OPTIMIZER_ADAMW,
+        .beta1 = training_real(t, OPT_beta1, 0.9), .beta2 = training_real(t, OPT_beta2, 0.95),
+        .eps = training_real(t, OPT_eps, 1e-8), .momentum = training_real(t, OPT_momentum, 0.95),
+        .weight_decay = training_real(t, OPT_weight_decay, t->weight_decay),
         .decay_tables = t->args->at[OPT_decay_embeddings].set };
-    t->options.clip = real(t, OPT_clip, 1);
+    t->options.clip = training_real(t, OPT_clip, 1);
     t->options.explosion = t->method->explosion;
     t->options.threads = t->pass_options.threads;
-    t->options.validate_every = whole(t, OPT_validate_every, tenth);
-    t->options.checkpoint_every = whole(t, OPT_checkpoint_every, tenth);
-    t->options.keep = (int)whole(t, OPT_keep_checkpoints, 2);
-    t->sample_every = whole(t, OPT_sample_every, tenth);
+    t->options.validate_every = training_whole(t, OPT_validate_every, tenth);
+    t->options.checkpoint_every = training_whole(t, OPT_checkpoint_every, tenth);
+    t->options.keep = (int)training_whole(t, OPT_keep_checkpoints, 2);
+    t->sample_every = training_whole(t, OPT_sample_every, tenth);
     return 0;
 }
 

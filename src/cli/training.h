@@ -62,6 +62,15 @@ struct training {
     int64_t tokens;                     /* seen by all of them */
 };
 
+/* What an option was given, or `absent`; whether a choice was this word. */
+double training_real(const struct training *t, enum option_id id, double absent);
+uint64_t training_whole(const struct training *t, enum option_id id, uint64_t absent);
+bool training_chosen(const struct training *t, enum option_id id, const char *word);
+
+/* As readers of data call them: context is the training. Bytes on the progress bar; false where Ctrl-C was pressed. */
+bool training_show_reading(void *context, uint64_t done, uint64_t total);
+bool training_is_stopped(void *context);
+
 /* Text that options give with \n and \t in it; new, the caller frees it. */
 char *training_text_new(const char *text);
 

@@ -8,18 +8,8 @@
 #define PROMPTS 8    /* of a step */
 #define SEQUENCES 16 /* answers that grow together */
 
-static double real(const struct training *t, enum option_id id, double absent)
-{
-    return t->args->at[id].set ? t->args->at[id].real : absent;
-}
-
-static int whole(const struct training *t, enum option_id id, int absent)
-{
-    return t->args->at[id].set ? (int)t->args->at[id].whole : absent;
-}
-
 /* Which of the words of a choice was given; 0: the first, or none. */
-static int chosen(const struct training *t, enum option_id id, const char *const *words)
+static int choice(const struct training *t, enum option_id id, const char *const *words)
 {
     for (int i = 0; t->args->at[id].set && words[i]; i++)
         if (strcmp(t->args->at[id].text, words[i]) == 0)
@@ -32,17 +22,17 @@ static struct grpo_options grpo_of(const struct training *t)
     static const char *const scales[] = { "group", "batch", "none", NULL };
     static const char *const means[] = { "completions", "tokens", "length", NULL };
     static const char *const ratios[] = { "token", "sequence", NULL };
-    return (struct grpo_options) { .scale = (enum grpo_scale)chosen(t, OPT_advantage, scales),
-        .mean = (enum grpo_mean)chosen(t, OPT_token_mean, means),
-        .ratio = (enum grpo_ratio)chosen(t, OPT_ratio, ratios), .epsilon_low = real(t, OPT_epsilon_low, 0.2),
-        .epsilon_high = real(t, OPT_epsilon_high, 0.2), .beta = real(t, OPT_beta, 0),
+    return (struct grpo_options) { .scale = (enum grpo_scale)choice(t, OPT_advantage, scales),
+        .mean = (enum grpo_mean)choice(t, OPT_token_mean, means),
+        .ratio = (enum grpo_ratio)choice(t, OPT_ratio, ratios), .epsilon_low = training_real(t, OPT_epsilon_low, 0.2),
+        .epsilon_high = training_real(t, OPT_epsilon_high, 0.2), .beta = training_real(t, OPT_beta, 0),
         .drop_equal = t->args->at[OPT_drop_equal].set, .mask_cut = t->args->at[OPT_mask_cut].set,
         .tokens_max = training_answer_tokens(t) };
 }
 
 int training_answer_tokens(const struct training *t)
 {
-    return whole(t, OPT_max_tokens, 128);
+    return (int)training_whole(t, OPT_max_tokens, 128);
 }
 
 static int set_sampling(struct training *t, struct rollout_options *o, struct error *err)
@@ -50,7 +40,7 @@ static int set_sampling(struct training *t, struct rollout_options *o, struct er
     int32_t eos = tokenizer_special(t->l.tokenizer, TOKEN_EOS);
     int rc = sampling_init(&o->sampling, NULL, true, err);
     if (rc == 0)
-        rc = sampling_set(&o->sampling, SAMPLING_temperature, real(t, OPT_temp, 1), err);
+        rc = sampling_set(&o->sampling, SAMPLING_temperature, training_real(t, OPT_temp, 1), err);
     for (int i = 0; rc == 0 && i < SAMPLING_COUNT; i++)
         if (i != SAMPLING_temperature)
             rc = sampling_set(&o->sampling, (enum sampling_setting)i, sampling_off((enum sampling_setting)i), err);
@@ -81,8 +71,8 @@ static int identify(struct training *t, const struct policy_options *o, struct e
 /* The last prompts are held out. */
 static void split(struct training *t)
 {
-    size_t n = t->prompts.n, held = (size_t)(real(t, OPT_validation, 0.02) * (double)n + 0.5);
-    if (held == 0 && n > 1 && real(t, OPT_validation, 0.02) > 0)
+    size_t n = t->prompts.n, held = (size_t)(training_real(t, OPT_validation, 0.02) * (double)n + 0.5);
+    if (held == 0 && n > 1 && training_real(t, OPT_validation, 0.02) > 0)
         held = 1;
     t->learned_prompts = (struct prompts) { .at = t->prompts.at, .n = n - held };
     t->held_prompts = (struct prompts) { .at = t->prompts.at + (n - held), .n = held };
@@ -93,7 +83,8 @@ static int open_policy(struct training *t, struct error *err)
     const struct option_value *spec = &t->args->at[OPT_reward];
     struct policy_options o = { .grpo = grpo_of(t), .tokens_max = t->packing.tokens_max,
         .texts_max = t->packing.texts_max, .seed = t->packing.seed,
-        .rollout = { .prompts_max = whole(t, OPT_prompts, PROMPTS), .group = whole(t, OPT_group, GROUP),
+        .rollout = { .prompts_max = (int)training_whole(t, OPT_prompts, PROMPTS),
+            .group = (int)training_whole(t, OPT_group, GROUP),
             .prompt_max = t->longest - training_answer_tokens(t), .tokens_max = training_answer_tokens(t),
             .threads = t->pass_options.threads } };
     int answers = o.rollout.prompts_max * o.rollout.group;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/terminal.h"
 #include "cli/training.h"
 
 #include <string.h>
@@ -19,12 +18,6 @@ static enum preference_loss loss_of(const struct training *t)
     return PREFERENCE_SIGMOID;
 }
 
-static bool is_stopped(void *context)
-{
-    (void)context;
-    return interrupt_seen();
-}
-
 static void show_progress(void *context, int done, int total)
 {
     struct training *t = context;
@@ -36,7 +29,7 @@ static int ask_reference(struct training *t, struct error *err)
     const struct train_options *pass = &t->pass_options;
     const struct reference_options o = { .tokens_max = pass->tokens_max, .texts_max = pass->texts_max,
         .logits_max = pass->logits_max, .threads = pass->threads };
-    const struct session_watch watch = { show_progress, is_stopped, t };
+    const struct session_watch watch = { show_progress, training_is_stopped, t };
     progress_begin(&t->progress, "asking the reference", "texts", t->args->at[OPT_quiet].set);
     int rc = pairs_reference(t->pairs, t->l.model, &o, &watch, err);
     progress_end(&t->progress);

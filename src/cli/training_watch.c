@@ -169,7 +169,14 @@ static int see_validation(void *context, const struct step_result *r, struct err
     return train_log_step(t->log, "validation", r, t->tokens, seconds(t), err);
 }
 
-static bool is_stopped(void *context)
+bool training_show_reading(void *context, uint64_t done, uint64_t total)
+{
+    struct training *t = context;
+    progress_update(&t->progress, done, total);
+    return !interrupt_seen();
+}
+
+bool training_is_stopped(void *context)
 {
     (void)context;
     return interrupt_seen();
@@ -177,6 +184,6 @@ static bool is_stopped(void *context)
 
 struct trainer_watch training_watch(struct training *t)
 {
-    return (struct trainer_watch) { .step = see_step, .validated = see_validation, .cancelled = is_stopped,
+    return (struct trainer_watch) { .step = see_step, .validated = see_validation, .cancelled = training_is_stopped,
         .context = t };
 }

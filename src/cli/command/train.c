@@ -96,13 +96,6 @@ static int open_model(struct training *t, struct error *err)
 
 /* ---- data ---- */
 
-static bool show_reading(void *context, uint64_t done, uint64_t total)
-{
-    struct training *t = context;
-    progress_update(&t->progress, done, total);
-    return !interrupt_seen();
-}
-
 static void show_data(const struct training *t, const struct corpus_counts *c)
 {
     char a[32], b[32], d[32];
@@ -124,7 +117,7 @@ static int read_data(struct training *t, struct error *err)
 {
     const struct option_value *at = t->args->at;
     char *separator = at[OPT_separator].set ? training_text_new(at[OPT_separator].text) : NULL;
-    struct corpus_options o = { .separator = separator, .progress = show_reading, .context = t };
+    struct corpus_options o = { .separator = separator, .progress = training_show_reading, .context = t };
     struct corpus_data_options d = { .context = training_length(t), .validation = at[OPT_validation].set
         ? at[OPT_validation].real : VALIDATION, .threads = at[OPT_threads].set ? (int)at[OPT_threads].whole
         : cpu_cores() };

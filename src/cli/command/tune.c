@@ -16,11 +16,6 @@
 #define RANK 16
 #define VALIDATION 0.02
 
-static bool chosen(const struct training *t, enum option_id id, const char *word)
-{
-    return t->args->at[id].set && strcmp(t->args->at[id].text, word) == 0;
-}
-
 static int open_model(struct training *t, struct error *err)
 {
     int rc = loaded_source(&t->l, t->args, err);
@@ -52,7 +47,7 @@ static int open_adapter(struct training *t, struct error *err)
         .dropout = at[OPT_dropout].set ? at[OPT_dropout].real : 0,
         .targets = at[OPT_targets].set ? at[OPT_targets].text : "all",
         .seed = at[OPT_seed].set ? (uint64_t)at[OPT_seed].whole : 0 };
-    if (chosen(t, OPT_method, "full")) {
+    if (training_chosen(t, OPT_method, "full")) {
         t->lr = LR_FULL;
         return 0;
     }
@@ -71,19 +66,12 @@ static int open_adapter(struct training *t, struct error *err)
 
 /* ---- data ---- */
 
-static bool show_reading(void *context, uint64_t done, uint64_t total)
-{
-    struct training *t = context;
-    progress_update(&t->progress, done, total);
-    return !interrupt_seen();
-}
-
 static enum example_kind kind_of(const struct training *t)
 {
     if (t->method == &training_preference)
         return EXAMPLE_PREFERENCE;
     for (int k = EXAMPLE_AUTO; k < EXAMPLE_KINDS; k++)
-        if (chosen(t, OPT_data_form, example_kind_name((enum example_kind)k)))
+        if (training_chosen(t, OPT_data_form, example_kind_name((enum example_kind)k)))
             return (enum example_kind)k;
     return EXAMPLE_AUTO;
 }
@@ -92,14 +80,14 @@ static struct render_options render_of(const struct training *t)
 {
     return (struct render_options) { .format = t->l.format, .tokens_max = training_length(t),
         .last_turn = t->args->at[OPT_last_turn].set, .skip_reasoning = t->args->at[OPT_skip_reasoning].set,
-        .too_long = chosen(t, OPT_too_long, "cut") ? RENDER_CUT : chosen(t, OPT_too_long, "fail") ? RENDER_FAIL
-                                                                                                 : RENDER_SKIP };
+        .too_long = training_chosen(t, OPT_too_long, "cut") ? RENDER_CUT
+            : training_chosen(t, OPT_too_long, "fail") ? RENDER_FAIL : RENDER_SKIP };
 }
 
 static int render(struct training *t, struct dataset **out, struct render_counts *counts, const char *const *paths,
     size_t n, struct error *err)
 {
-    struct examples_options o = { .kind = kind_of(t), .progress = show_reading, .context = t };
+    struct examples_options o = { .kind = kind_of(t), .progress = training_show_reading, .context = t };
     struct render_options wanted = render_of(t);
     struct examples *e = NULL;
     progress_begin(&t->progress, "reading the data", NULL, t->args->at[OPT_quiet].set);
@@ -114,7 +102,7 @@ static int render(struct training *t, struct dataset **out, struct render_counts
 /* Prompts and what is right, for rewards. */
 static int read_prompts(struct training *t, struct render_counts *counts, struct error *err)
 {
-    struct examples_options o = { .kind = EXAMPLE_PROMPT, .progress = show_reading, .context = t };
+    struct examples_options o = { .kind = EXAMPLE_PROMPT, .progress = training_show_reading, .context = t };
     struct render_options wanted = render_of(t);
     struct examples *e = NULL;
     progress_begin(&t->progress, "reading the prompts", NULL, t->args->at[OPT_quiet].set);
@@ -218,9 +206,9 @@ static int run(const struct arguments *args, struct error *err)
     struct training t = { .args = args, .l = { .args = args }, .method = &training_likelihood };
     if (args->n_words == 0)
         return error_set(err, ERROR_USAGE, "data are missing: wazn tune -m MODEL -o FOLDER DATA...");
-    if (chosen(&t, OPT_objective, "dpo") || chosen(&t, OPT_objective, "orpo"))
+    if (training_chosen(&t, OPT_objective, "dpo") || training_chosen(&t, OPT_objective, "orpo"))
         t.method = &training_preference;
-    else if (chosen(&t, OPT_objective, "grpo"))
+    else if (training_chosen(&t, OPT_objective, "grpo"))
         t.method = &training_policy;
     interrupt_catch();
     int rc = args->at[OPT_preview].set ? 0 : training_folder(&t, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/objective/pairs.h"
 
-#include "base/random.h"
+#include "train/objective/deal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,21 +136,10 @@ uint64_t pairs_steps(const struct pairs *p)
     return (p->learned.n + (size_t)p->options.pairs - 1) / (size_t)p->options.pairs;
 }
 
-/* Fisher and Yates, by the seed and the epoch alone. */
 static void shuffle(struct pairs *p, uint64_t epoch)
 {
-    struct random r;
-    if (p->epoch == epoch)
-        return;
-    random_seed(&r, p->options.seed ^ (epoch + 1) * 0x9e3779b97f4a7c15u);
-    for (size_t i = 0; i < p->learned.n; i++)
-        p->order[i] = (uint32_t)i;
-    for (size_t i = p->learned.n; i > 1; i--) {
-        size_t k = random_below(&r, (uint32_t)i);
-        uint32_t other = p->order[k];
-        p->order[k] = p->order[i - 1];
-        p->order[i - 1] = other;
-    }
+    if (p->epoch != epoch)
+        deal(p->order, p->learned.n, p->options.seed, epoch);
     p->epoch = epoch;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/objective/policy.h"
 
-#include "base/random.h"
+#include "train/objective/deal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -150,18 +150,8 @@ uint64_t policy_steps(const struct policy *p)
 
 static void shuffle(struct policy *p, uint64_t epoch)
 {
-    struct random r;
-    if (p->epoch == epoch)
-        return;
-    random_seed(&r, p->options.seed ^ (epoch + 1) * 0x9e3779b97f4a7c15u);
-    for (size_t i = 0; i < p->prompts->n; i++)
-        p->order[i] = (uint32_t)i;
-    for (size_t i = p->prompts->n; i > 1; i--) {
-        size_t k = random_below(&r, (uint32_t)i);
-        uint32_t other = p->order[k];
-        p->order[k] = p->order[i - 1];
-        p->order[i - 1] = other;
-    }
+    if (p->epoch != epoch)
+        deal(p->order, p->prompts->n, p->options.seed, epoch);
     p->epoch = epoch;
 }
 
